@@ -1,0 +1,55 @@
+"""A username belongs to one account of one source, for good."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jhk8s_ext.errors import IdentityError
+from jhk8s_ext.identity.profile import stored_account
+
+if TYPE_CHECKING:
+    from jhk8s_ext.identity import Profile
+
+
+class UsernameBinding:
+    """Who holds which username, as far as this hub knows.
+
+    JupyterHub merely lower-cases usernames, so that two accounts of a source can come to one
+    name. The account that logs in first keeps it. The hub's database remembers (``auth_state``);
+    this object covers the moments between a login's check and its being stored, in which another
+    login may be under way.
+    """
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, tuple[str, str]] = {}
+
+    async def claim(self, profile: Profile, handler: Any) -> None:
+        """Bind the username to the profile's account.
+
+        Parameters
+        ----------
+        profile
+            Of the login.
+        handler
+            JupyterHub's handler of the login; None outside of a hub, where nothing is stored.
+
+        Raises
+        ------
+        IdentityError
+            If the username is another account's.
+        """
+        name = profile.username
+        user = handler.find_user(name) if handler is not None else None
+        auth_state = await user.get_auth_state() if user is not None else None
+        stored = stored_account((auth_state or {}).get("profile"))
+        # No await from here on: of two logins at once, one is first.
+        holder = stored or self._accounts.setdefault(name, profile.account)
+        if holder != profile.account:
+            raise IdentityError(
+                f"username {name!r} belongs to {holder[1]!r} of {holder[0]}, not to "
+                f"{profile.subject!r} of {profile.source}; delete the user from the hub to free it"
+            )
+
+    def release(self, username: str) -> None:
+        """Forget a deleted user."""
+        self._accounts.pop(username, None)

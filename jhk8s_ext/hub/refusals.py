@@ -1,0 +1,33 @@
+"""The one place where our exceptions become what JupyterHub shows."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from tornado import web
+
+from jhk8s_ext.errors import ConfigError, IdentityError, Jhk8sError, OptionsError, UpstreamError
+
+_STATUS: dict[type[Jhk8sError], HTTPStatus] = {
+    ConfigError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    IdentityError: HTTPStatus.FORBIDDEN,
+    OptionsError: HTTPStatus.BAD_REQUEST,
+    UpstreamError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+def refusal(error: Jhk8sError, message: str = "") -> web.HTTPError:
+    """Return the HTTP error for one of ours.
+
+    Parameters
+    ----------
+    error
+        What happened.
+    message
+        What the user is told; the error's own sentence where empty.
+    """
+    text = message or str(error)
+    # "%" would be taken for a format by tornado as soon as there are arguments.
+    http_error = web.HTTPError(_STATUS[type(error)], text.replace("%", "%%"))
+    http_error.jupyterhub_message = text  # type: ignore[attr-defined]  # JupyterHub's protocol
+    return http_error

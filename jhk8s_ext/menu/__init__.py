@@ -1,0 +1,1 @@
+"""What may be chosen: pure code that decides, and never applies."""

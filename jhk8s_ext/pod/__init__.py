@@ -1,0 +1,1 @@
+"""What the pod holds: pure functions from a profile and settings to pieces of a manifest."""
