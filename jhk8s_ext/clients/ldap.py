@@ -12,7 +12,6 @@ import ldap3
 from ldap3.core.exceptions import LDAPException, LDAPInvalidDnError, LDAPInvalidFilterError
 from ldap3.utils.conv import escape_filter_chars
 from ldap3.utils.dn import escape_rdn
-from pyasn1.error import PyAsn1Error
 
 from jhk8s_ext.clients.ldap_connection import bind, connect, normalise_dn, search
 from jhk8s_ext.errors import ConfigError, IdentityError, UpstreamError
@@ -124,7 +123,7 @@ def fetch_login(settings: DirectorySettings, username: str, password: str) -> Di
         raise ConfigError(
             "LDAPProfileAuthenticator", f"a filter or DN is invalid: {error}"
         ) from error
-    except (LDAPException, PyAsn1Error, OSError) as error:
+    except (LDAPException, OSError) as error:
         raise UpstreamError(
             f"the directory {settings.server} failed: {type(error).__name__}: {error}"
         ) from error

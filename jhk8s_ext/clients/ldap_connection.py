@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import ldap3
 from ldap3.core import results
 from ldap3.core.exceptions import LDAPException
 from ldap3.utils.dn import parse_dn
+from pyasn1.error import PyAsn1Error
 
 from jhk8s_ext.errors import UpstreamError
 from jhk8s_ext.identity.ldap import DirectoryEntry
@@ -29,6 +31,9 @@ _REFUSALS = frozenset(
         results.RESULT_CONSTRAINT_VIOLATION,  # a locked account, draft-behera-ldap-password-policy
     }
 )
+
+
+_ESCAPE = re.compile(r"((?:\\[0-9A-Fa-f]{2})+)|\\(.)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +73,20 @@ def normalise_dn(dn: str) -> tuple[tuple[str, str], ...]:
     caseIgnoreMatch, which every naming attribute in common use has).
     """
     return tuple(
-        (kind.strip().lower(), " ".join(value.split()).lower())
+        (kind.strip().lower(), " ".join(_unescape(value).split()).lower())
         for kind, value, _ in parse_dn(dn, strip=True)
+    )
+
+
+def _unescape(value: str) -> str:
+    r"""Undo the escapes of RFC 4514 section 2.4: ``\,`` and ``\2c`` are one comma."""
+    return _ESCAPE.sub(
+        lambda match: (
+            bytes.fromhex(match[1].replace("\\", "")).decode("utf-8", "replace")
+            if match[1]
+            else match[2]
+        ),
+        value,
     )
 
 
@@ -90,22 +107,41 @@ def connect(settings: ServerSettings) -> Iterator[ldap3.Connection]:
         receive_timeout=settings.receive_timeout_seconds,
         # A referral would send the user's password to a server that nobody configured.
         auto_referrals=False,
+        # ldap3's own idea of a DN refuses blanks after a comma; the directory knows better.
+        check_names=False,
         read_only=True,
         raise_exceptions=False,
     )
     try:
-        connection.open(read_server_info=False)
-        if settings.start_tls:
-            connection.start_tls(read_server_info=False)
+        with _understood(connection):
+            connection.open(read_server_info=False)
+            if settings.start_tls and not connection.start_tls(read_server_info=False):
+                raise UpstreamError(f"the directory {settings} refuses StartTLS")
         yield connection
     finally:
         _close(connection)
+
+
+@contextlib.contextmanager
+def _understood(connection: ldap3.Connection) -> Iterator[None]:
+    """Turn what ldap3's decoder stumbles over into an error of the directory's."""
+    try:
+        yield
+    except LDAPException:
+        raise
+    except (LookupError, TypeError, ValueError, PyAsn1Error) as error:
+        raise UpstreamError(
+            f"{connection.server.host}:{connection.server.port} answers something that is not LDAP"
+        ) from error
 
 
 def _close(connection: ldap3.Connection) -> None:
     # The answer is known by now; a server that is gone needs no good-bye.
     with contextlib.suppress(LDAPException, OSError):
         connection.unbind()
+    # ldap3 forgets the socket of a connection that failed to open.
+    if connection.socket is not None:
+        connection.socket.close()
 
 
 def bind(connection: ldap3.Connection, dn: str | None, password: str | None) -> bool:
@@ -123,7 +159,8 @@ def bind(connection: ldap3.Connection, dn: str | None, password: str | None) -> 
     """
     connection.user, connection.password = dn, password
     connection.authentication = ldap3.SIMPLE if dn else ldap3.ANONYMOUS
-    connection.bind(read_server_info=False)
+    with _understood(connection):
+        connection.bind(read_server_info=False)
     code = connection.result["result"]
     if code == results.RESULT_SUCCESS:
         return True
@@ -155,7 +192,8 @@ def search(
     UpstreamError
         If the directory answers with less than all entries.
     """
-    connection.search(base, search_filter, search_scope=scope, attributes=list(attributes))
+    with _understood(connection):
+        connection.search(base, search_filter, search_scope=scope, attributes=list(attributes))
     code = connection.result["result"]
     if code == results.RESULT_NO_SUCH_OBJECT:
         return []

@@ -107,6 +107,13 @@ class PodOptions(HasTraits):
             raise TraitError(str(error)) from error
         return value
 
+    @validate("unset_environment")
+    def _check_unset_environment(self, proposal: dict[str, Any]) -> list[str]:
+        value: list[str] = proposal["value"]
+        if "" in value:
+            raise TraitError("ProfileKubeSpawner.unset_environment: a name is empty")
+        return value
+
     @validate("home_mount_root")
     def _check_home_mount_root(self, proposal: dict[str, Any]) -> str:
         value: str = proposal["value"]

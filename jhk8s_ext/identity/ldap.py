@@ -170,9 +170,11 @@ def build_ldap_profile(
             continue
         found.append((entry.first(settings.group_name_attribute), number))
 
+    # A directory may answer in any order. Where several groups share a gid or a name, which of
+    # them names it must be the same at every login.
+    found.sort(key=lambda pair: (pair[1], pair[0]))
     own = next((pair for pair in found if pair[1] == gid), (username, gid))
-    others = sorted((pair for pair in found if pair[1] != gid), key=lambda pair: pair[1])
-    names = sanitise_group_names([own, *others])
+    names = sanitise_group_names([own, *found])
     profile = Profile(
         username=username,
         uid=uid,

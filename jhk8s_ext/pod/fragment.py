@@ -58,10 +58,10 @@ def merge_fragments(fragments: Iterable[PodFragment]) -> PodFragment:
     pod_security = _Union("pod security context key")
     for fragment in fragments:
         origin = fragment.origin
-        volumes.add(origin, {volume["name"]: volume for volume in fragment.volumes})
-        mounts.add(origin, {mount["mountPath"].rstrip("/"): mount for mount in fragment.mounts})
-        annotations.add(origin, fragment.annotations)
-        pod_security.add(origin, fragment.pod_security)
+        volumes.add(origin, ((volume["name"], volume) for volume in fragment.volumes))
+        mounts.add(origin, ((mount["mountPath"].rstrip("/"), mount) for mount in fragment.mounts))
+        annotations.add(origin, fragment.annotations.items())
+        pod_security.add(origin, fragment.pod_security.items())
     return PodFragment(
         origin="ProfileKubeSpawner",
         volumes=tuple(volumes.items.values()),
@@ -79,8 +79,8 @@ class _Union:
         self.items: dict[str, Any] = {}
         self._origins: dict[str, str] = {}
 
-    def add(self, origin: str, entries: Mapping[str, Any]) -> None:
-        for key, value in entries.items():
+    def add(self, origin: str, entries: Iterable[tuple[str, Any]]) -> None:
+        for key, value in entries:
             if key in self.items and self.items[key] != value:
                 raise ConfigError(
                     origin, f"{self.kind} {key!r} is already defined by {self._origins[key]}"

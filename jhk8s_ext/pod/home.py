@@ -126,7 +126,7 @@ def build_home(profile: Profile, settings: HomeSettings, pvc_name: str) -> Home:
         "pvc_name": pvc_name,
     }
     subdirectory = expand_fields(f"{_SETTING}.home_subdirectory", settings.subdirectory, fields)
-    if subdirectory and not is_inner_path(subdirectory):
+    if subdirectory and (subdirectory == "." or not is_inner_path(subdirectory)):
         raise ConfigError(
             f"{_SETTING}.home_subdirectory", f"{subdirectory!r} is not a path inside the volume"
         )
@@ -162,6 +162,14 @@ def _linked_home(
 ) -> Home:
     store = posixpath.join(settings.mount_root, subdirectory or profile.username)
     mount_path = settings.mount_root if subdirectory else store
+    # Mount points are made by root, which may write neither to the export nor in the home.
+    if _is_within(posixpath.dirname(profile.home), mount_path) or _is_within(
+        mount_path, profile.home
+    ):
+        raise ConfigError(
+            f"{_SETTING}.home_mount_root",
+            f"the real home at {mount_path!r} and the home {profile.home!r} are in each other's way",
+        )
     real = _home_volume(profile, volume, mount_path, is_own=not subdirectory)
     ephemeral = _ephemeral_home(profile)
     return Home(
@@ -176,6 +184,10 @@ def _linked_home(
         store=store,
         links=settings.links,
     )
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return f"{path}/".startswith(f"{folder}/")
 
 
 def _ephemeral_home(profile: Profile) -> PodFragment:
@@ -221,15 +233,23 @@ def parse_home_links(table: Mapping[str, Any]) -> tuple[HomeLink, ...]:
     Raises
     ------
     ConfigError
-        If a path leaves the home, or a key, kind or mode is not known.
+        If a path leaves the home or leads through another link, or a key, kind or mode is not
+        known.
     """
-    return tuple(
+    links = tuple(
         _parse_link(f"{_SETTING}.home_links[{path!r}]", path, value)
         for path, value in table.items()
     )
+    for link in links:
+        if outer := next((o.path for o in links if link.path.startswith(f"{o.path}/")), None):
+            raise ConfigError(
+                f"{_SETTING}.home_links[{link.path!r}]",
+                f"lies inside the link {outer!r}: make it in the real home instead",
+            )
+    return links
 
 
-def _parse_link(setting: str, path: str, value: object) -> HomeLink:
+def _parse_link(setting: str, path: object, value: object) -> HomeLink:
     entry = {"target": value} if isinstance(value, str) else value
     if not isinstance(entry, dict):
         raise ConfigError(setting, f"expected a text or an object, not {value!r}")
@@ -240,12 +260,15 @@ def _parse_link(setting: str, path: str, value: object) -> HomeLink:
         entry.get("kind", "directory"),
         entry.get("mode", "0700"),
     )
-    if path == "." or not is_inner_path(path):
+    # YAML reads a name such as 2027 as a number.
+    if not isinstance(path, str) or path == "." or not is_inner_path(path):
         raise ConfigError(setting, f"{path!r} is not a path inside the home")
     if not isinstance(target, str) or not is_inner_path(target):
         raise ConfigError(f"{setting}.target", f"{target!r} is not a path inside the real home")
     if kind not in ("directory", "file"):
         raise ConfigError(f"{setting}.kind", f"{kind!r} is neither 'directory' nor 'file'")
+    if kind == "file" and target == ".":
+        raise ConfigError(f"{setting}.target", "the real home is no file")
     if not isinstance(mode, str) or not _MODE.fullmatch(mode):
         raise ConfigError(f"{setting}.mode", f"{mode!r} is not octal text such as '0700'")
     return HomeLink(path=path, target=target, kind=kind, mode=mode)

@@ -1,0 +1,58 @@
+# One task runner for people and for CI. Every target sets up what it needs on a bare Debian 12.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+VENV_HUB5 := .venv-hub5
+DEBIAN := tests/cluster/debian.sh
+PYTEST := $(VENV)/bin/pytest
+
+.DEFAULT_GOAL := help
+
+help: ## Show the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.ready ## Set everything up and run a hub with an example directory; Ctrl-C stops it
+	$(VENV)/bin/python tests/cluster/demo.py
+
+test: $(VENV)/.ready $(VENV_HUB5)/.ready ## Tests that need no cluster, with JupyterHub 6 and 5.5
+	$(DEBIAN) install slapd ldap-utils
+	$(PYTEST) -m "not cluster"
+	$(VENV_HUB5)/bin/pytest -m "not cluster" tests/hub
+
+lint: $(VENV)/.ready ## Style, types, the rooms' import rules, shell scripts
+	$(DEBIAN) install shellcheck
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy --config-file pyproject.toml singleuser-shim/jhk8s_singleuser
+	$(VENV)/bin/lint-imports
+	git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck
+
+e2e: $(VENV)/.ready ## Tests on a real Kubernetes; what they need stays up for the next run
+	$(VENV)/bin/python tests/cluster/bed.py up
+	$(PYTEST) -m cluster
+
+e2e-down: $(VENV)/.ready ## Stop and remove what `make e2e` and `make demo` brought up
+	$(VENV)/bin/python tests/cluster/bed.py down
+
+bench: $(VENV)/.ready ## Our figures beside our peers', in one run
+	$(VENV)/bin/python tests/cluster/bed.py up
+	$(VENV)/bin/python benchmarks/shim_start.py
+	$(VENV)/bin/python benchmarks/time_to_ready.py
+
+docs: $(VENV)/.ready ## Build the documentation; warnings are errors
+	$(VENV)/bin/pip install -q -e '.[docs]'
+	$(VENV)/bin/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(DEBIAN) install python3-venv
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install -q -e '.[test,lint]'
+	touch $@
+
+$(VENV_HUB5)/.ready: pyproject.toml $(VENV)/.ready
+	$(PYTHON) -m venv $(VENV_HUB5)
+	$(VENV_HUB5)/bin/pip install -q -e '.[test]' 'jupyterhub>=5.5,<5.6'
+	touch $@
+
+.PHONY: help demo test lint e2e e2e-down bench docs

@@ -1,0 +1,208 @@
+"""The plan is a pure function of the spec, the environment, the facts and the arguments."""
+
+import pytest
+from jhk8s_singleuser.exits import BAD_HOME, BAD_STORE, WRONG_IDENTITY, StartError
+from jhk8s_singleuser.facts import Facts
+from jhk8s_singleuser.notice import build_notice
+from jhk8s_singleuser.plan import (
+    ChangeDirectory,
+    MakeDirectories,
+    MakeHome,
+    MakeLink,
+    UseDirectory,
+    WriteNotice,
+    build_plan,
+)
+from jhk8s_singleuser.spec import parse_spec
+
+TODAY = "2026-11-21"
+
+
+def facts(uid=10001, gid=10001, groups=(10001, 20101)):
+    return Facts(uid=uid, gid=gid, groups=frozenset(groups), today=TODAY)
+
+
+def plan(document, environ=None, arguments=("true",), **found):
+    return build_plan(parse_spec(document), environ or {}, facts(**found), arguments)
+
+
+def steps(document):
+    return [(step.action, step.exit_code) for step in plan(document).steps]
+
+
+def test_linked_steps(linked):
+    def link(name, target):
+        return MakeLink(home="/home/ada", name=name, target=target, today=TODAY)
+
+    notice = build_notice(parse_spec(linked).home)
+    assert steps(linked) == [
+        (MakeHome(path="/home/ada", uid=10001), BAD_HOME),
+        (UseDirectory(path="/mnt/home/ada"), BAD_STORE),
+        (MakeDirectories(path="/mnt/home/ada/work", mode=0o700), None),
+        (link("work", "/mnt/home/ada/work"), None),
+        (MakeDirectories(path="/mnt/home/ada/config", mode=0o700), None),
+        (link(".gitconfig", "/mnt/home/ada/config/gitconfig"), None),
+        (link("store", "/mnt/home/ada"), None),
+        (WriteNotice(path="/home/ada/README.txt", text=notice), None),
+        (ChangeDirectory(path="/home/ada"), BAD_HOME),
+        (ChangeDirectory(path="/home/ada/work"), None),
+    ]
+
+
+def test_direct_steps(direct):
+    assert steps(direct) == [
+        (UseDirectory(path="/home/ada"), BAD_HOME),
+        (ChangeDirectory(path="/home/ada"), BAD_HOME),
+    ]
+
+
+def test_ephemeral_steps(ephemeral):
+    notice = build_notice(parse_spec(ephemeral).home)
+    assert steps(ephemeral) == [
+        (MakeHome(path="/home/ada", uid=10001), BAD_HOME),
+        (WriteNotice(path="/home/ada/README.txt", text=notice), None),
+        (ChangeDirectory(path="/home/ada"), BAD_HOME),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "written"), [("README.txt", False), ("README.txt/in", False), ("README.text", True)]
+)
+def test_no_notice_where_a_link_has_its_name(linked, path, written):
+    linked["home"]["links"][0]["path"] = path
+    actions = [action for action, _ in steps(linked)]
+    assert any(isinstance(action, WriteNotice) for action in actions) is written
+
+
+def test_steps_say_where_in_the_spec_they_come_from(linked):
+    assert [(step.origin, step.purpose) for step in plan(linked).steps] == [
+        ("home.path", "make the home /home/ada as uid 10001"),
+        ("home.store", "use /mnt/home/ada as uid 10001"),
+        ("home.links[0].target", "make the folder /mnt/home/ada/work"),
+        ("home.links[0].path", "make the link /home/ada/work"),
+        ("home.links[1].target", "make the folder /mnt/home/ada/config"),
+        ("home.links[1].path", "make the link /home/ada/.gitconfig"),
+        ("home.links[2].path", "make the link /home/ada/store"),
+        ("home.path", "write /home/ada/README.txt"),
+        ("home.path", "enter the home /home/ada"),
+        ("working_directory", "enter /home/ada/work"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence"),
+    [
+        (
+            {"uid": 0, "gid": 0},
+            (
+                "user.uid: the container runs as root and not as uid 10001; a start as root is not "
+                "supported by this version, set the pod's runAsUser"
+            ),
+        ),
+        (
+            {"uid": 1000},
+            (
+                "user.uid: the container runs as uid 1000 and not as uid 10001; "
+                "see the pod's runAsUser"
+            ),
+        ),
+        (
+            {"gid": 100},
+            (
+                "user.gid: the container runs with gid 100 and not with gid 10001; "
+                "see the pod's runAsGroup"
+            ),
+        ),
+    ],
+)
+def test_another_identity_is_refused(any_document, found, sentence):
+    with pytest.raises(StartError) as caught:
+        plan(any_document, **found)
+    assert caught.value.sentence == sentence
+    assert caught.value.exit_code == WRONG_IDENTITY
+
+
+@pytest.mark.parametrize("groups", [(10001, 20101), (20101,), (4, 20101)])
+def test_groups_that_are_there(linked, groups):
+    assert plan(linked, groups=groups).warnings == ()
+
+
+def test_a_missing_group_is_a_warning(linked):
+    (warning,) = plan(linked, groups=(10001,)).warnings
+    assert warning == (
+        "user.groups[1]: the container does not run with gid 20101 (cs101), files shared with that "
+        "group may be out of reach; see the pod's supplementalGroups"
+    )
+
+
+def test_environment(linked):
+    environ = {
+        "PATH": "/usr/bin",
+        "HOME": "/home/jovyan",
+        "USER": "jovyan",
+        "SUDO_USER": "root",
+        "JHK8S_START_SPEC": "/spec",
+        "JHK8S_": "",
+        "MY_JHK8S_": "kept",
+        "JUPYTERHUB_API_TOKEN": "secret",
+    }
+    before = dict(environ)
+    assert plan(linked, environ).environ == {
+        "PATH": "/usr/bin",
+        "HOME": "/home/ada",
+        "USER": "ada",
+        "LOGNAME": "ada",
+        "SHELL": "/bin/bash",
+        "MY_JHK8S_": "kept",
+        "JUPYTERHUB_API_TOKEN": "secret",
+    }
+    assert environ == before
+
+
+def test_the_users_own_names_are_set_even_where_they_are_to_be_dropped(linked):
+    linked["unset"] = ["HOME", "PATH", "ABSENT"]
+    environ = plan(linked, {"HOME": "/root", "PATH": "/bin"}).environ
+    assert environ["HOME"] == "/home/ada"
+    assert "PATH" not in environ
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "command"),
+    [
+        (["jupyterhub-singleuser", "--debug"], {}, ("jupyterhub-singleuser", "--debug")),
+        ([], {"JUPYTERHUB_API_TOKEN": "secret"}, ("jupyterhub-singleuser",)),
+        ([], {}, ("jupyter", "lab")),
+    ],
+)
+def test_command(direct, arguments, environ, command):
+    assert plan(direct, environ, arguments).command == command
+
+
+def test_notice_of_a_linked_home(linked):
+    assert build_notice(parse_spec(linked).home) == (
+        "This folder, /home/ada, is made anew whenever your server starts.\n"
+        "\n"
+        "These last, and are here again the next time:\n"
+        "\n"
+        "    work/\n"
+        "    .gitconfig\n"
+        "    store/\n"
+        "\n"
+        "Everything else in this folder is gone when the server stops.\n"
+    )
+
+
+def test_notice_of_a_home_without_a_store(ephemeral):
+    assert build_notice(parse_spec(ephemeral).home) == (
+        "This folder, /home/ada, is made anew whenever your server starts.\n"
+        "\n"
+        "Nothing in it lasts: every file here is gone when the server stops.\n"
+        "Download what you want to keep.\n"
+    )
+
+
+def test_notice_of_a_store_without_links(ephemeral):
+    ephemeral["home"]["store"] = "/mnt/home/ada"
+    assert "Save what you want to keep in /mnt/home/ada.\n" in build_notice(
+        parse_spec(ephemeral).home
+    )

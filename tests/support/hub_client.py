@@ -1,0 +1,168 @@
+"""A user in front of JupyterHub: the pages, cookies and websockets that a browser uses."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class HubClient:
+    """One browser session.
+
+    Parameters
+    ----------
+    url
+        Of the proxy, as ``http://127.0.0.1:8000``.
+    username
+        Who is meant to be logged in.
+    """
+
+    def __init__(self, url: str, username: str) -> None:
+        self.url = url.rstrip("/")
+        self.username = username
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> HubClient:  # noqa: PYI034 - Self is of Python 3.11
+        # unsafe: cookies of an address instead of a host name.
+        jar = aiohttp.CookieJar(unsafe=True)
+        self._session = aiohttp.ClientSession(
+            cookie_jar=jar, timeout=aiohttp.ClientTimeout(total=120)
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._session.close()
+
+    async def get(self, path: str) -> tuple[int, str]:
+        async with self._session.get(self.url + path) as response:
+            return response.status, await response.text()
+
+    async def log_in(self, password: str, username: str | None = None) -> tuple[int, str]:
+        """Fill in the login page's form; return the status and text of the page that follows."""
+        async with self._session.get(self.url + "/hub/login") as response:
+            page = await response.text()
+        form = {
+            "_xsrf": _hidden_xsrf(page),
+            "username": username or self.username,
+            "password": password,
+        }
+        async with self._session.post(
+            self.url + "/hub/login?next=%2Fhub%2Fhome", data=form
+        ) as response:
+            return response.status, await response.text()
+
+    async def start_server(self, options: dict[str, Any] | None = None) -> float:
+        """Start the default server and wait until it is ready; return the seconds it took."""
+        start = time.monotonic()
+        status, text = await self.request_server(options)
+        if status not in (201, 202):
+            raise AssertionError(f"start of {self.username}'s server: {status} {text}")
+        path = f"/hub/api/users/{quote(self.username)}/server/progress"
+        async with self._session.get(self.url + path) as response:
+            events = [
+                json.loads(line.removeprefix("data: "))
+                async for line in _lines(response)
+                if line.startswith("data: ")
+            ]
+        if not events or not events[-1].get("ready"):
+            raise AssertionError(f"{self.username}'s server failed to start: {events}")
+        return time.monotonic() - start
+
+    async def request_server(self, options: dict[str, Any] | None = None) -> tuple[int, str]:
+        path = f"/hub/api/users/{quote(self.username)}/server"
+        async with self._session.post(
+            self.url + path, json=options or {}, headers=await self._xsrf("/hub/home")
+        ) as response:
+            return response.status, await response.text()
+
+    async def stop_server(self) -> None:
+        path = f"/hub/api/users/{quote(self.username)}/server"
+        async with self._session.delete(
+            self.url + path, headers=await self._xsrf("/hub/home")
+        ) as response:
+            assert response.status in (202, 204), await response.text()
+        for _ in range(300):
+            _, text = await self.get(f"/hub/api/users/{quote(self.username)}")
+            if not json.loads(text)["servers"]:
+                return
+            await asyncio.sleep(0.2)
+        raise AssertionError(f"{self.username}'s server does not stop")
+
+    async def run_code(self, code: str) -> str:
+        """Run code in a new kernel of the user's server; return what it printed."""
+        base = f"/user/{quote(self.username)}"
+        # The server sends us through the hub's OAuth pages and back, once.
+        headers = await self._xsrf(f"{base}/tree")
+        async with self._session.post(
+            f"{self.url}{base}/api/kernels", json={"name": "python3"}, headers=headers
+        ) as response:
+            assert response.status == 201, f"{response.status} {await response.text()}"
+            kernel = (await response.json())["id"]
+        channels = f"{self.url}{base}/api/kernels/{kernel}/channels"
+        try:
+            async with self._session.ws_connect(channels, origin=self.url) as socket:
+                return await asyncio.wait_for(_execute(socket, code), 60)
+        finally:
+            async with self._session.delete(
+                f"{self.url}{base}/api/kernels/{kernel}", headers=headers
+            ) as response:
+                assert response.status == 204, await response.text()
+
+    async def _xsrf(self, page: str) -> dict[str, str]:
+        """Visit a page, and return the header that its scripts would send."""
+        async with self._session.get(self.url + page) as response:
+            await response.read()
+        cookies = self._session.cookie_jar.filter_cookies(response.url)
+        return {"X-XSRFToken": cookies["_xsrf"].value, "Referer": str(response.url)}
+
+
+async def _execute(socket: aiohttp.ClientWebSocketResponse, code: str) -> str:
+    message_id = uuid.uuid4().hex
+    await socket.send_json(
+        {
+            "header": {"msg_id": message_id, "msg_type": "execute_request", "version": "5.3"},
+            "parent_header": {},
+            "metadata": {},
+            "content": {"code": code, "silent": False},
+            "channel": "shell",
+        }
+    )
+    output: list[str] = []
+    async for frame in socket:
+        message = frame.json()
+        if message["parent_header"].get("msg_id") != message_id:
+            continue
+        content = message["content"]
+        if message["msg_type"] == "stream":
+            output.append(content["text"])
+        elif message["msg_type"] == "error":
+            raise AssertionError("\n".join(content["traceback"]))
+        elif message["msg_type"] == "status" and content["execution_state"] == "idle":
+            return "".join(output)
+    raise AssertionError("the kernel's websocket was closed")
+
+
+async def _lines(response: aiohttp.ClientResponse) -> Any:
+    async for line in response.content:
+        yield line.decode().rstrip("\n")
+
+
+def _hidden_xsrf(page: str) -> str:
+    found = re.search(r'name="_xsrf"\s+value="([^"]+)"', page)
+    assert found, "the login page holds no XSRF field"
+    return found.group(1)
