@@ -110,7 +110,7 @@ class SecretStore:
     def _failure(self, verb: str, name: str, error: ApiException) -> UpstreamError:
         # Not the error's own text: its body may quote the object.
         advice = (
-            ": let the hub's service account get, create, patch and delete secrets there"
+            ": let the hub's service account create, patch and delete secrets there"
             if error.status == HTTPStatus.FORBIDDEN
             else ""
         )

@@ -25,6 +25,9 @@ class PodOptions(HasTraits):
             {"persistentVolumeClaim": {"claimName": "homes"}}
             {"persistentVolumeClaim": {"claimName": "{pvc_name}"}}
 
+        The root folder of a claim of the user's own is opened to the user by ``fsGroup``, which
+        reaches every other writable claim of the pod too: mount those read-only.
+
         Inline NFS and hostPath volumes are outside the Pod Security Standard "restricted"; a
         claim is inside.
         """,

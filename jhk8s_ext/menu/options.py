@@ -80,6 +80,11 @@ def parse_user_options(
             raise OptionsError(key, f"{value!r} is not on offer")
         else:
             choices[name] = value
+    for name, option in options.items():
+        if not option.get("choices") and name not in unlisted:
+            raise OptionsError(
+                f"{name}{_UNLISTED}", "needs a value: there is nothing to choose from"
+            )
     return SpawnOptions(entry=entry["slug"] if entry else "", choices=choices, unlisted=unlisted)
 
 

@@ -150,8 +150,10 @@ def _container_security(notebook: Manifest, profile: Profile) -> Manifest:
             "KubeSpawner.container_security_context",
             "runAsNonRoot may not be false where servers run as their users",
         )
+    # The API refuses a privileged container that may not escalate.
+    escalation = {} if wanted.get("privileged") else {"allowPrivilegeEscalation": False}
     return {
-        "allowPrivilegeEscalation": False,
+        **escalation,
         "capabilities": {"drop": ["ALL"]},
         "seccompProfile": {"type": "RuntimeDefault"},
         **wanted,

@@ -168,7 +168,7 @@ def _linked_home(
     ):
         raise ConfigError(
             f"{_SETTING}.home_mount_root",
-            f"the real home at {mount_path!r} and the home {profile.home!r} are in each other's way",
+            f"the real home at {mount_path!r} is in the way of the home {profile.home!r}",
         )
     real = _home_volume(profile, volume, mount_path, is_own=not subdirectory)
     ephemeral = _ephemeral_home(profile)

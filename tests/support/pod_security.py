@@ -32,9 +32,7 @@ SAFE_SYSCTLS = {
     "net.ipv4.tcp_keepalive_intvl",
     "net.ipv4.tcp_keepalive_probes",
     "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_rmem",
     "net.ipv4.tcp_syncookies",
-    "net.ipv4.tcp_wmem",
 }
 SELINUX_TYPES = {"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
 CONFINED = {"RuntimeDefault", "Localhost"}
@@ -72,9 +70,7 @@ Control = Callable[[dict[str, Any]], Iterator[str]]
 
 
 def _run(controls: dict[str, Control], pod: dict[str, Any]) -> list[Violation]:
-    return [
-        Violation(name, field) for name, control in controls.items() for field in control(pod)
-    ]
+    return [Violation(name, field) for name, control in controls.items() for field in control(pod)]
 
 
 def _containers(pod: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -140,7 +136,8 @@ def _host_ports(pod):
 def _probe_hosts(pod):
     for path, container in _containers(pod):
         handlers = {
-            name: container.get(name) for name in ("livenessProbe", "readinessProbe", "startupProbe")
+            name: container.get(name)
+            for name in ("livenessProbe", "readinessProbe", "startupProbe")
         }
         for name in ("postStart", "preStop"):
             handlers[f"lifecycle.{name}"] = (container.get("lifecycle") or {}).get(name)
@@ -155,7 +152,7 @@ def _app_armor(pod):
         if _type_of(security, "appArmorProfile") not in {None, *CONFINED}:
             yield f"{path}.appArmorProfile.type"
     for key, value in (pod["metadata"].get("annotations") or {}).items():
-        confined = value in ("", "runtime/default") or value.startswith("localhost/")
+        confined = value == "runtime/default" or value.startswith("localhost/")
         if key.startswith(APPARMOR_ANNOTATION) and not confined:
             yield f"metadata.annotations[{key!r}]"
 
@@ -191,8 +188,11 @@ def _sysctls(pod):
 
 def _volume_types(pod):
     for index, volume in enumerate(pod["spec"].get("volumes") or []):
-        for kind in volume.keys() - {"name"} - VOLUME_TYPES:
+        kinds = volume.keys() - {"name"}
+        for kind in kinds - VOLUME_TYPES:
             yield f"spec.volumes[{index}].{kind}"
+        if not kinds:
+            yield f"spec.volumes[{index}]"
 
 
 def _privilege_escalation(pod):

@@ -41,10 +41,14 @@ class Slapd:
         )
         tree = BED / "directory" / "tree.ldif"
         subprocess.run(["/usr/sbin/slapadd", "-q", "-f", config, "-l", tree], check=True)
+        self._config = config
+        self.start()
+
+    def start(self) -> None:
         urls = f"ldap://127.0.0.1:{self.port} ldaps://127.0.0.1:{self.tls_port}"
-        with self._log.open("wb") as log:
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                ["/usr/sbin/slapd", "-d", "stats", "-f", config, "-h", urls], stderr=log
+                ["/usr/sbin/slapd", "-d", "stats", "-f", self._config, "-h", urls], stderr=log
             )
         wait_for_port(self.port)
 
