@@ -5,6 +5,8 @@ VENV := .venv
 VENV_HUB5 := .venv-hub5
 DEBIAN := tests/cluster/debian.sh
 PYTEST := $(VENV)/bin/pytest
+LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)/bin/uv pip compile -q --no-config --universal \
+	--python-version 3.11 --generate-hashes --only-binary :all: --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
 
@@ -12,7 +14,7 @@ help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/.ready ## Set everything up and run a hub with an example directory; Ctrl-C stops it
-	$(VENV)/bin/python tests/cluster/demo.py
+	$(VENV)/bin/python -m tests.cluster.demo
 
 test: $(VENV)/.ready $(VENV_HUB5)/.ready ## Tests that need no cluster, with JupyterHub 6 and 5.5
 	$(DEBIAN) install slapd ldap-utils
@@ -37,8 +39,13 @@ e2e-down: $(VENV)/.ready ## Stop and remove what `make e2e` and `make demo` brou
 
 bench: $(VENV)/.ready ## Our figures beside our peers', in one run
 	$(VENV)/bin/python tests/cluster/bed.py up
-	$(VENV)/bin/python benchmarks/shim_start.py
-	$(VENV)/bin/python benchmarks/time_to_ready.py
+	$(VENV)/bin/python -m benchmarks.shim_start
+	$(VENV)/bin/python -m benchmarks.time_to_ready
+
+lock: $(VENV)/.ready ## Lock the packages of the hub image and of the test bed anew
+	$(VENV)/bin/pip install -q uv
+	$(LOCK) pyproject.toml hub-image/requirements.in -o hub-image/requirements.txt
+	$(LOCK) tests/cluster/hub-requirements.in -o tests/cluster/hub-requirements.txt
 
 docs: $(VENV)/.ready ## Build the documentation; warnings are errors
 	$(VENV)/bin/pip install -q -e '.[docs]'
@@ -55,4 +62,4 @@ $(VENV_HUB5)/.ready: pyproject.toml $(VENV)/.ready
 	$(VENV_HUB5)/bin/pip install -q -e '.[test]' 'jupyterhub>=5.5,<5.6'
 	touch $@
 
-.PHONY: help demo test lint e2e e2e-down bench docs
+.PHONY: help demo test lint e2e e2e-down bench lock docs

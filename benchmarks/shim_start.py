@@ -1,6 +1,6 @@
 """How long the start shim keeps a server waiting, beside an interpreter that does nothing.
 
-Run as ``python benchmarks/shim_start.py``. The spec has 40 groups and 10 links; "fresh home" is a
+Run as ``python -m benchmarks.shim_start``. The spec has 40 groups and 10 links; "fresh home" is a
 new pod, "home found" a restarted container. As root, everything runs as uid 10001 through setpriv.
 """
 

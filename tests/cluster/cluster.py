@@ -63,7 +63,7 @@ def up() -> None:
     if not target.answers():
         raise RuntimeError(f"KUBECONFIG is {target.kubeconfig}, but no cluster answers there")
     if not INTERFACE.exists():
-        subprocess.run(["ip", "link", "add", INTERFACE.name, "type", "dummy"], check=True)
+        subprocess.run(["ip", "link", "add", INTERFACE.name, "type", "bridge"], check=True)
     subprocess.run(["ip", "address", "replace", HOST_IP, "dev", INTERFACE.name], check=True)
     subprocess.run(["ip", "link", "set", INTERFACE.name, "up"], check=True)
 

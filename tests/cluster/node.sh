@@ -31,6 +31,7 @@ ETCD=http://127.0.0.1:12379
 API=https://$NODE_IP:16443
 REGISTRY=http://$NODE_IP:5000
 BINARIES=(kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl)
+PROCESSES=(kubelet proxy scheduler controllers containerd apiserver etcd)
 PAUSE_IMAGE=docker.io/local/pause:1
 BRIDGE=k8s-node0
 RUN_DIR=/run/k8s-node
@@ -108,13 +109,17 @@ start() { # NAME PROGRAM ARGUMENT...: in the background, remembered as NAME
     echo "$! $1" >"$NODE_DIR/pid/$name"
 }
 
-stop() { # NAME...: at once, for their state is thrown away
-    local name pid program
-    for name in "$@"; do
-        [ -e "$NODE_DIR/pid/$name" ] || continue
-        read -r pid program <"$NODE_DIR/pid/$name"
+pid_of() { # NAME: fail where it does not run
+    local pid program
+    [ -e "$NODE_DIR/pid/$1" ] && read -r pid program <"$NODE_DIR/pid/$1" &&
         # After a reboot the number may be another process's.
-        [[ $(readlink "/proc/$pid/exe") == */"$program" ]] || continue
+        [[ $(readlink "/proc/$pid/exe") == */"$program" ]] && echo "$pid"
+}
+
+stop() { # NAME...: at once, for their state is thrown away
+    local name pid
+    for name in "$@"; do
+        pid=$(pid_of "$name") || continue
         kill -KILL "$pid"
         wait_for 100 test ! -e "/proc/$pid/exe" || die "$name does not end"
     done
@@ -140,7 +145,9 @@ kubeconfig() {
 }
 
 healthy() {
-    [ -e "$NODE_DIR/kubeconfig" ] && ctr_ version >/dev/null 2>&1 &&
+    local name
+    for name in "${PROCESSES[@]}"; do pid_of "$name" >/dev/null || return 1; done
+    ctr_ version >/dev/null 2>&1 &&
         (exec 3<>/dev/tcp/127.0.0.1/10248) 2>/dev/null && # the kubelet
         KUBECONFIG=$NODE_DIR/kubeconfig "$NODE_CACHE/bin/kubectl" --request-timeout=3s get --raw /readyz >/dev/null 2>&1
 }
@@ -187,9 +194,9 @@ start_control_plane() {
         --service-cluster-ip-range=$SERVICE_CIDR --authorization-mode=Node,RBAC --allow-privileged=true \
         --kubelet-preferred-address-types=InternalIP
     wait_for 450 kubectl get --raw /readyz || die "the apiserver did not come up: $NODE_DIR/log/apiserver.log"
-    start controllers kube-controller-manager --kubeconfig="$KUBECONFIG" --port=0 --bind-address=127.0.0.1 \
+    start controllers kube-controller-manager --kubeconfig="$KUBECONFIG" --port=0 --bind-address=127.0.0.1 --leader-elect=false \
         --root-ca-file="$NODE_DIR/pki/ca.crt" --service-account-private-key-file="$NODE_DIR/pki/sa.key" --enable-hostpath-provisioner
-    start scheduler kube-scheduler --kubeconfig="$KUBECONFIG" --port=0 --bind-address=127.0.0.1
+    start scheduler kube-scheduler --kubeconfig="$KUBECONFIG" --port=0 --bind-address=127.0.0.1 --leader-elect=false
     start proxy kube-proxy --kubeconfig="$KUBECONFIG" --hostname-override=node1 --cluster-cidr=$POD_CIDR \
         --healthz-bind-address=127.0.0.1:10256 --nodeport-addresses=$POD_CIDR,127.0.0.0/8 \
         --conntrack-max-per-core=0 --conntrack-tcp-timeout-established=0 --conntrack-tcp-timeout-close-wait=0
@@ -258,7 +265,7 @@ mounts() { awk -v a="$NODE_DIR/" -v b="$RUN_DIR/" 'index($2, a) == 1 || index($2
 down() {
     [ -d "$NODE_DIR" ] || return 0
     local pid m table
-    stop kubelet proxy scheduler controllers containerd apiserver etcd
+    stop "${PROCESSES[@]}"
     # Each pod's processes hang on a shim, which outlives containerd by design.
     for pid in $(pgrep -f "^/usr/bin/containerd-shim.* -address $SOCKET"); do
         # A process that ended by itself meanwhile is none to kill.
@@ -271,9 +278,10 @@ down() {
     for table in mangle filter nat; do
         iptables-save -c -t $table | grep -vE 'KUBE-|k8s-node' | iptables-restore -c -T $table
     done
-    find /sys/fs/cgroup -depth -type d -path '*/kubepods*' -exec rmdir {} +
+    # Busy until the last process of a pod is gone.
+    wait_for 50 find /sys/fs/cgroup -depth -type d -path '*/kubepods*' -exec rmdir {} + || die "a pod does not end"
     # What kubelet, containerd and the plugins keep in places of their own choice.
-    rm -rf /var/log/{pods,containers} /var/lib/cni/results/k8s-node-* /run/containerd/runc/k8s.io /tmp/hostpath_pv
+    rm -rf /var/log/{pods,containers} /var/lib/cni/results/{k8s-node,cni-loopback}-* /run/containerd/runc/k8s.io /tmp/hostpath_pv
     rm -rf "$NODE_DIR" $RUN_DIR
 }
 
