@@ -62,6 +62,8 @@ def deployment(bed, module_namespace, hub_secrets):
     for file in sorted(MANIFESTS.glob("*.yaml")):
         for document in yaml.safe_load_all(file.read_text()):
             module_namespace.apply(adapted(document, bed, module_namespace.namespace, options))
+    if bed.is_own_node:
+        module_namespace.own_claim("hub-db", 1000)
     for name in ("hub", "proxy"):
         module_namespace.wait_for("deployment", name, is_available, timeout_seconds=180)
     return module_namespace

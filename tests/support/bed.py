@@ -72,6 +72,18 @@ class Kubectl:
             time.sleep(0.2)
         return found
 
+    def own_claim(self, name, uid):
+        """Wait until a claim is bound, and give its folder to somebody; return the folder.
+
+        A real disk's root folder is opened by fsGroup. Kubernetes does not do that for the
+        folders of the node that our own cluster has in the place of disks.
+        """
+        claim = self.wait_for("pvc", name, lambda claim: claim["status"]["phase"] == "Bound")
+        volume = self.json("get", "pv", claim["spec"]["volumeName"])
+        folder = Path(volume["spec"]["hostPath"]["path"])
+        os.chown(folder, uid, uid)
+        return folder
+
 
 def load_bed():
     """Return what is up.
