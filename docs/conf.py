@@ -7,6 +7,7 @@ project_copyright = "the jhk8s-ext contributors"
 version = release = __version__
 
 extensions = ["myst_parser"]
+myst_enable_extensions = ["deflist"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 nitpicky = True

@@ -59,15 +59,16 @@ def _class_section(cls):
 
 def _option(name, trait):
     kind = re.sub(r"^an? ", "", trait.info())
+    if getattr(trait, "min", None) is not None:
+        kind += f", at least {trait.min}"
     default = json.dumps(trait.default())
     return f"### `{name}`\n\n*{kind}*, default `{default}`\n\n{_markdown(trait.help)}\n"
 
 
 def _markdown(help_text):
     """Turn a help text, in the little reStructuredText that ours hold, into Markdown."""
-    text = inspect.cleandoc(help_text)
-    text = _LITERAL_BLOCK.sub(lambda match: f":\n\n{_fenced(match[1])}\n\n", text)
-    return text.strip().replace("``", "`")
+    text = inspect.cleandoc(help_text).replace("``", "`")
+    return _LITERAL_BLOCK.sub(lambda match: f":\n\n{_fenced(match[1])}\n\n", text).strip()
 
 
 def _fenced(block):

@@ -7,6 +7,7 @@ A fenced block of YAML or Python is loaded as the comment above it says::
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,8 @@ PAGES = [
 
 _FENCE = re.compile(
     r"(?:^<!-- loaded as: (?P<loader>.+?) -->\n+)?"
-    r"^(?P<indent> *)(?P<fence>```+|~~~+)(?P<language>\S*)[^\n]*\n(?P<text>.*?)^(?P=indent)(?P=fence)$",
+    r"^(?P<indent> *)(?P<fence>```+|~~~+)(?P<language>\S*)[^\n]*\n"
+    r"(?P<text>.*?)^(?P=indent)(?P=fence)$",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -84,7 +86,7 @@ def load_chart_values(text: str, source: str) -> Config:
     unknown = values.keys() - {"hub", "singleuser"}
     assert not unknown, f"{source}: {unknown}"
     hub = values.get("hub", {})
-    unknown = hub.keys() - {"config", "extraConfig", "image", "extraVolumes", "extraVolumeMounts"}
+    unknown = hub.keys() - {"config", "extraConfig", "extraFiles", "image"}
     assert not unknown, f"{source}: {unknown}"
     config = load_options(yaml.safe_dump(hub.get("config", {})), source)
     for code in hub.get("extraConfig", {}).values():
@@ -115,10 +117,9 @@ def make_parts(config: Config) -> dict[str, Any]:
     AssertionError
         If a section belongs to no part and so would not be validated.
     """
+    config = copy.deepcopy(config)
     # What the hub image and the chart's values set beside the snippet.
-    config = Config(config)
     config.Authenticator.setdefault("enable_auth_state", True)
-    config.LDAPProfileAuthenticator.setdefault("server_address", "ldap.example.edu")
     parts = {
         "hub": JupyterHub(config=config),
         "authenticator": LDAPProfileAuthenticator(config=config),
