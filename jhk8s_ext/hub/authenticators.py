@@ -14,8 +14,8 @@ from traitlets import Bool, Integer, Unicode
 
 from jhk8s_ext.clients.ldap import DirectorySettings, LookupSettings, fetch_login
 from jhk8s_ext.clients.ldap_connection import ServerSettings
-from jhk8s_ext.errors import ConfigError, IdentityError, UpstreamError
-from jhk8s_ext.hub.profiles import ProfileAuthenticator
+from jhk8s_ext.errors import ConfigError, IdentityError, Jhk8sError, UpstreamError
+from jhk8s_ext.hub.profiles import REFUSED, ProfileAuthenticator
 from jhk8s_ext.hub.refusals import refusal
 from jhk8s_ext.identity.ldap import LDAPProfileSettings, build_ldap_profile
 
@@ -23,10 +23,17 @@ if TYPE_CHECKING:
     from jhk8s_ext.identity import Profile
     from jhk8s_ext.identity.ldap import DirectoryLogin
 
-_UNAVAILABLE = (
-    "The directory of accounts does not answer just now, so your password could not be checked. "
-    "Please try again in a few minutes."
-)
+_MESSAGES: dict[type[Jhk8sError], str] = {
+    UpstreamError: (
+        "The directory of accounts does not answer just now, so your password could not be "
+        "checked. Please try again in a few minutes."
+    ),
+    ConfigError: (
+        "The hub asks the directory of accounts in a way that cannot work. The administrator "
+        "finds the reason in the hub's log."
+    ),
+    IdentityError: REFUSED,
+}
 
 
 class LDAPProfileAuthenticator(ProfileAuthenticator, LDAPAuthenticator):
@@ -132,12 +139,9 @@ class LDAPProfileAuthenticator(ProfileAuthenticator, LDAPAuthenticator):
             return None
         try:
             login = await self._fetch_login(username, password)
-        except (UpstreamError, ConfigError) as error:
+        except Jhk8sError as error:
             self.log.error("Login of %r failed: %s", username, error)  # noqa: TRY400 - one sentence
-            raise refusal(error, _UNAVAILABLE) from error
-        except IdentityError as error:
-            self.log.warning("Login of %r refused: %s", username, error)
-            return None
+            raise refusal(error, _MESSAGES[type(error)]) from error
         if login is None:
             self.log.warning("Login of %r refused by the directory", username)
             return None

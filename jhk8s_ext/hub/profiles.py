@@ -12,12 +12,13 @@ from jhk8s_ext.errors import IdentityError
 from jhk8s_ext.hub.binding import UsernameBinding
 from jhk8s_ext.hub.refusals import refusal
 from jhk8s_ext.identity.ids import IdLimits
+from jhk8s_ext.identity.profile import is_plain_path
 
 if TYPE_CHECKING:
     from jhk8s_ext.identity import Profile
 
 #: What somebody is told whose login is refused for a reason that is for the administrator.
-_REFUSED = "This account cannot be used here. The administrator finds the reason in the hub's log."
+REFUSED = "This account cannot be used here. The administrator finds the reason in the hub's log."
 
 
 class ProfileAuthenticator(Authenticator):
@@ -65,9 +66,10 @@ class ProfileAuthenticator(Authenticator):
     @validate("home_template")
     def _check_home_template(self, proposal: dict[str, Any]) -> str:
         value: str = proposal["value"]
-        if not value.startswith("/") or "{username}" not in value:
+        example = value.replace("{username}", "ada")
+        if "{username}" not in value or set("{}") & set(example) or not is_plain_path(example):
             raise TraitError(
-                f"{type(self).__name__}.home_template: {value!r} is not an absolute path with "
+                f"{type(self).__name__}.home_template: {value!r} is not a plain absolute path with "
                 "{username} in it"
             )
         return value
@@ -98,16 +100,19 @@ class ProfileAuthenticator(Authenticator):
 
     async def run_post_auth_hook(self, handler: Any, auth_model: dict[str, Any]) -> dict[str, Any]:
         """Add the profile of somebody who may log in, then run the operator's hook."""
-        if self.enable_auth_state:
-            try:
-                profile = await self._profile_of(auth_model)
-                await self._binding.claim(profile, handler)
-            except IdentityError as error:
-                self.log.warning("Login of %r refused: %s", auth_model["name"], error)
-                raise refusal(error, _REFUSED) from error
+        if not self.enable_auth_state:
+            model: dict[str, Any] = await super().run_post_auth_hook(handler, auth_model)
+            return model
+        try:
+            profile = await self._profile_of(auth_model)
             state = auth_model["auth_state"] or {}
             auth_model["auth_state"] = {**state, "profile": profile.to_auth_state()}
-        model: dict[str, Any] = await super().run_post_auth_hook(handler, auth_model)
+            model = await super().run_post_auth_hook(handler, auth_model)
+            # Last: a login that the hook refuses takes no name.
+            await self._binding.claim(profile, handler)
+        except IdentityError as error:
+            self.log.warning("Login of %r refused: %s", auth_model["name"], error)
+            raise refusal(error, REFUSED) from error
         return model
 
     async def _profile_of(self, auth_model: dict[str, Any]) -> Profile:

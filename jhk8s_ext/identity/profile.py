@@ -72,7 +72,8 @@ class Profile:
             if getattr(self, name) <= 0:
                 raise IdentityError(f"{name} {getattr(self, name)} is root's, not a person's")
         for name in ("home", "shell"):
-            _check_path(name, getattr(self, name))
+            if not is_plain_path(getattr(self, name)):
+                raise IdentityError(f"{name} {getattr(self, name)!r} is not a plain absolute path")
         if not self.source or not self.subject:
             raise IdentityError(f"{self.username}: source and subject may not be empty")
         _check_groups(self.groups, self.gid)
@@ -192,12 +193,12 @@ def _check_groups(groups: tuple[Group, ...], primary_gid: int) -> None:
             seen.add(key)
 
 
-def _check_path(name: str, path: str) -> None:
-    if (
-        not path.startswith("/")
-        or path.startswith("//")
-        or posixpath.normpath(path) != path
-        or not path.isprintable()
-        or ":" in path
-    ):
-        raise IdentityError(f"{name} {path!r} is not a plain absolute path")
+def is_plain_path(path: str) -> bool:
+    """Say whether a path is absolute, in its shortest form, and fit for a field of passwd(5)."""
+    return (
+        path.startswith("/")
+        and not path.startswith("//")
+        and posixpath.normpath(path) == path
+        and path.isprintable()
+        and ":" not in path
+    )

@@ -193,7 +193,7 @@ def _is_within(path: str, folder: str) -> bool:
 def _ephemeral_home(profile: Profile) -> PodFragment:
     if posixpath.dirname(profile.home) == "/":
         raise ConfigError(
-            "LDAPProfileAuthenticator.home_template",
+            "ProfileAuthenticator.home_template",
             f"{profile.home!r} lies in the root folder, where no volume can be mounted",
         )
     # Mounted one above: in an emptyDir, which is 0777, the user makes a home of mode 0700.

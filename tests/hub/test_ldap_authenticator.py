@@ -268,7 +268,45 @@ async def test_no_password_reaches_the_log(make_authenticator, caplog):
     assert "secret" not in caplog.text
 
 
-@pytest.mark.parametrize("template", ["/home", "home/{username}"])
+async def test_a_login_that_the_operators_hook_refuses_takes_no_name(make_authenticator):
+    templates = [f"uid={{username}},{PEOPLE}", f"uid={{username}},{STAFF}"]
+
+    def hook(_authenticator, _handler, auth_model):
+        if auth_model["auth_state"]["profile"]["uid"] == 10006:
+            raise HTTPError(403, "not you")
+        return auth_model
+
+    authenticator = make_authenticator(bind_dn_template=templates, post_auth_hook=hook)
+    with pytest.raises(HTTPError, match="not you"):
+        await log_in(authenticator, "alan", "alan-secret", Handler())
+    assert await log_in(authenticator, "alan", "Alan-staff-secret", Handler())
+
+
+async def test_a_filter_that_cannot_work_blames_the_hub_and_no_directory(make_authenticator):
+    with pytest.raises(HTTPError) as caught:
+        await log_in(make_authenticator(group_search_filter="((member="), "ada", "ada-secret")
+    assert caught.value.status_code == 500
+    assert "in a way that cannot work" in caught.value.jupyterhub_message
+
+
+async def test_a_right_password_is_never_called_wrong(make_authenticator):
+    options = {
+        "bind_dn_template": [],
+        "lookup_dn": True,
+        "user_search_base": "dc=example,dc=edu",
+        "user_attribute": "uid",
+        "lookup_dn_search_user": SERVICE_DN,
+        "lookup_dn_search_password": SERVICE_PASSWORD,
+        "lookup_dn_user_dn_attribute": "objectClass",  # several values
+    }
+    with pytest.raises(HTTPError) as caught:
+        await log_in(make_authenticator(**options), "ada", "ada-secret")
+    assert caught.value.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "template", ["/home", "home/{username}", "/home//{username}", "/home/{username}/{uid}"]
+)
 def test_a_home_template_without_the_user_is_refused(make_authenticator, template):
     with pytest.raises(TraitError, match=r"LDAPProfileAuthenticator\.home_template"):
         make_authenticator(home_template=template)

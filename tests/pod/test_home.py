@@ -164,7 +164,7 @@ def test_direct_home_may_lie_elsewhere(home, subdirectory, mount_path):
 @pytest.mark.parametrize(("volume", "layout"), [({}, "direct"), (NFS, "linked")])
 @pytest.mark.parametrize("home", ["/ada", "/"])
 def test_ephemeral_home_needs_a_folder_to_lie_in(volume, layout, home):
-    with pytest.raises(ConfigError, match=r"^LDAPProfileAuthenticator.home_template: .* root fold"):
+    with pytest.raises(ConfigError, match=r"^ProfileAuthenticator.home_template: .* root fold"):
         home_of(volume, make_profile(home=home), layout=layout)
 
 
