@@ -5,7 +5,7 @@ The calls block and belong in a worker thread, never on the hub's event loop.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import ldap3
@@ -46,8 +46,9 @@ class DirectorySettings:
         Where groups are searched; empty where there are none.
     group_filter
         Filter for the groups of a user, with ``{userdn}`` and ``{uid}``.
-    gid_attribute
-        The attribute that holds the primary gid, in users and groups; empty to leave it be.
+    uid_attribute, gid_attribute
+        The attributes that hold the uid, which only accounts have, and the gid, in users and
+        groups.
     allowed_groups
         DNs of which membership is reported.
     """
@@ -63,6 +64,7 @@ class DirectorySettings:
     group_base: str
     group_filter: str
     group_attributes: Sequence[str]
+    uid_attribute: str
     gid_attribute: str
     allowed_groups: Sequence[str]
 
@@ -84,7 +86,7 @@ class LookupSettings:
     """
 
     user: str | None
-    password: str | None
+    password: str | None = field(repr=False)
     search_filter: str
     name_attribute: str
     use_found_name: bool
@@ -176,7 +178,8 @@ def _read_login(
             raise IdentityError(f"{dn!r} may not read its own entry in the directory")
         user = entries[0]
     membership = settings.group_filter.format(
-        userdn=escape_filter_chars(user.dn), uid=escape_filter_chars(name)
+        userdn=escape_filter_chars(user.dn),
+        uid=escape_filter_chars(_spelling(user, settings.user_attribute, name)),
     )
     groups = _search_groups(settings, connection, user, membership)
     use_found_name = bool(settings.lookup and settings.lookup.use_found_name)
@@ -184,7 +187,7 @@ def _read_login(
         username=name if use_found_name else typed,
         user=user,
         groups=groups,
-        allowed_groups=tuple(_allowed_groups(settings, connection, groups, membership)),
+        allowed_groups=tuple(_allowed_groups(settings, connection, user, groups, membership)),
     )
 
 
@@ -214,40 +217,51 @@ def _search_groups(
 ) -> tuple[DirectoryEntry, ...]:
     if not settings.group_base:
         return ()
-    primary = user.first(settings.gid_attribute) if settings.gid_attribute else ""
     search_filter = membership
-    if primary:
-        # Few directories list users in their primary group, so it is asked for by number.
-        search_filter = f"(|{membership}({settings.gid_attribute}={escape_filter_chars(primary)}))"
+    if primary := user.first(settings.gid_attribute):
+        # Few directories list users in their primary group, so it is asked for by number; the
+        # accounts that have it as their primary group too are left out.
+        own = f"({settings.gid_attribute}={escape_filter_chars(primary)})"
+        search_filter = f"(|{membership}(&{own}(!({settings.uid_attribute}=*))))"
     return tuple(search(connection, settings.group_base, search_filter, settings.group_attributes))
 
 
 def _allowed_groups(
     settings: DirectorySettings,
     connection: ldap3.Connection,
+    user: DirectoryEntry,
     groups: Iterable[DirectoryEntry],
     membership: str,
 ) -> Iterator[str]:
-    """Yield the allowed groups that the user is in.
+    """Yield the allowed groups that list the user as a member.
 
-    Those below ``group_base`` are known already. Any other is asked one by one, as upstream does.
+    Those below ``group_base`` are known already, but for the primary group, which was found
+    whether it lists the user or not. It and any other is asked one by one, as upstream does.
     """
-    member_of = {normalise_dn(group.dn) for group in groups}
+    primary = user.first(settings.gid_attribute)
+    found = {normalise_dn(group.dn): group.first(settings.gid_attribute) for group in groups}
     base = normalise_dn(settings.group_base) if settings.group_base else None
     for group in settings.allowed_groups:
         dn = normalise_dn(group)
-        if base is not None and dn[-len(base) :] == base:
-            is_member = dn in member_of
-        else:
-            is_member = bool(
-                search(connection, group, membership, [ldap3.NO_ATTRIBUTES], scope=ldap3.BASE)
-            )
-        if is_member:
+        is_below = base is not None and dn[-len(base) :] == base
+        if is_below and dn not in found:
+            continue
+        if (is_below and found[dn] != primary) or search(
+            connection, group, membership, [ldap3.NO_ATTRIBUTES], scope=ldap3.BASE
+        ):
             yield group
 
 
+def _spelling(user: DirectoryEntry, attribute: str, name: str) -> str:
+    """Return a name as the account's entry spells it.
+
+    A bind takes ``ADA`` for ``ada``; ``memberUid`` does not (RFC 2307, caseExactIA5Match).
+    """
+    return next((value for value in user.values(attribute) if value.lower() == name.lower()), name)
+
+
 def _only_value(entry: DirectoryEntry, attribute: str) -> str:
-    values = entry.attributes.get(attribute.lower(), ())
+    values = entry.values(attribute)
     if len(values) != 1:
         raise IdentityError(
             f"{entry.dn!r} has {len(values)} values of {attribute} "

@@ -13,7 +13,7 @@ from ldap3.core.exceptions import LDAPException
 from ldap3.utils.dn import parse_dn
 from pyasn1.error import PyAsn1Error
 
-from jhk8s_ext.errors import UpstreamError
+from jhk8s_ext.errors import ConfigError, UpstreamError
 from jhk8s_ext.identity.ldap import DirectoryEntry
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _REFUSALS = frozenset(
         results.RESULT_INAPPROPRIATE_AUTHENTICATION,
         results.RESULT_INSUFFICIENT_ACCESS_RIGHTS,
         results.RESULT_CONSTRAINT_VIOLATION,  # a locked account, draft-behera-ldap-password-policy
+        results.RESULT_UNWILLING_TO_PERFORM,  # a disabled account, in 389 Directory Server
     }
 )
 
@@ -185,18 +186,22 @@ def search(
     Returns
     -------
     list
-        The entries; none where the base does not exist.
+        The entries.
 
     Raises
     ------
+    ConfigError
+        If a base to search below does not exist. Only the entry of a BASE search may be missing.
     UpstreamError
         If the directory answers with less than all entries.
     """
     with _understood(connection):
         connection.search(base, search_filter, search_scope=scope, attributes=list(attributes))
     code = connection.result["result"]
-    if code == results.RESULT_NO_SUCH_OBJECT:
+    if code == results.RESULT_NO_SUCH_OBJECT and scope == ldap3.BASE:
         return []
+    if code == results.RESULT_NO_SUCH_OBJECT:
+        raise ConfigError("LDAPProfileAuthenticator", f"there is nothing to search in {base!r}")
     if code != results.RESULT_SUCCESS:
         # Above all sizeLimitExceeded: half of somebody's groups is worse than none.
         raise UpstreamError(
@@ -207,7 +212,7 @@ def search(
         DirectoryEntry(
             dn=answer["dn"],
             attributes={
-                name.lower(): [value.decode("utf-8", "replace") for value in values]
+                name: [value.decode("utf-8", "replace") for value in values]
                 for name, values in answer["raw_attributes"].items()
             },
         )

@@ -21,7 +21,7 @@ from jhk8s_ext.identity.ldap import LDAPProfileSettings, build_ldap_profile
 
 if TYPE_CHECKING:
     from jhk8s_ext.identity import Profile
-    from jhk8s_ext.identity.ldap import DirectoryLogin
+    from jhk8s_ext.identity.ldap import DirectoryEntry, DirectoryLogin
 
 _MESSAGES: dict[type[Jhk8sError], str] = {
     UpstreamError: (
@@ -68,6 +68,17 @@ class LDAPProfileAuthenticator(ProfileAuthenticator, LDAPAuthenticator):
     ).tag(config=True)
 
     group_name_attribute = Unicode("cn", help="Attribute of a group's name.").tag(config=True)
+
+    subject_attribute = Unicode(
+        help="""
+        Attribute that never changes for an account and is never given to another one, as
+        ``entryUUID`` of OpenLDAP or ``nsUniqueId`` of 389 Directory Server.
+
+        A username belongs to it for good. Empty: to the DN, so that an account which is moved or
+        renamed in the directory has to be freed in the hub first, and one that takes over the DN
+        of another takes over its username.
+        """,
+    ).tag(config=True)
 
     tls_verify = Bool(
         True,  # noqa: FBT003 - traitlets' own signature
@@ -166,15 +177,17 @@ class LDAPProfileAuthenticator(ProfileAuthenticator, LDAPAuthenticator):
             "name": login.username,
             "auth_state": {
                 "ldap_groups": list(login.allowed_groups),
-                "user_attributes": {
-                    name: list(login.user.attributes.get(name.lower(), ()))
-                    for name in self.auth_state_attributes
-                },
+                "user_attributes": self._user_attributes(login.user),
             },
         }
         if self.enable_auth_state:
             auth_model["directory"] = login
         return auth_model
+
+    def _user_attributes(self, user: DirectoryEntry) -> dict[str, list[str]]:
+        if {"*", "+"} & set(self.auth_state_attributes):
+            return {name: list(values) for name, values in user.attributes.items()}
+        return {name: list(user.values(name)) for name in self.auth_state_attributes}
 
     def build_profile(self, auth_model: dict[str, Any]) -> Profile:
         """Build the profile from the entries under ``directory``."""
@@ -195,6 +208,7 @@ class LDAPProfileAuthenticator(ProfileAuthenticator, LDAPAuthenticator):
             email_attribute=self.email_attribute,
             shell_attribute=self.shell_attribute,
             group_name_attribute=self.group_name_attribute,
+            subject_attribute=self.subject_attribute,
             home_template=self.home_template,
             default_shell=self.default_shell,
             limits=self.id_limits(),
@@ -218,11 +232,16 @@ class LDAPProfileAuthenticator(ProfileAuthenticator, LDAPAuthenticator):
             search_base=self.user_search_base or "",
             search_filter=self.search_filter,
             search_attributes=tuple(self.attributes),
-            user_attribute=self.user_attribute or "",
-            user_attributes=(*profile.user_attributes, *self.auth_state_attributes),
+            user_attribute=self.user_attribute or "uid",
+            user_attributes=(
+                *profile.user_attributes,
+                self.user_attribute or "uid",
+                *self.auth_state_attributes,
+            ),
             group_base=self.group_search_base,
             group_filter=self.group_search_filter,
             group_attributes=profile.group_attributes,
+            uid_attribute=self.uid_attribute,
             gid_attribute=self.gid_attribute,
             allowed_groups=tuple(self.allowed_groups or ()),
         )

@@ -47,7 +47,8 @@ class UsernameBinding:
         if holder != profile.account:
             raise IdentityError(
                 f"username {name!r} belongs to {holder[1]!r} of {holder[0]}, not to "
-                f"{profile.subject!r} of {profile.source}; delete the user from the hub to free it"
+                f"{profile.subject!r} of {profile.source}. Deleting the user from the hub frees "
+                "the name, and deletes the user's claim unless KubeSpawner.delete_pvc is false"
             )
 
     def release(self, username: str) -> None:

@@ -27,7 +27,7 @@ def refusal(error: Jhk8sError, message: str = "") -> web.HTTPError:
         What the user is told; the error's own sentence where empty.
     """
     text = message or str(error)
-    # "%" would be taken for a format by tornado as soon as there are arguments.
-    http_error = web.HTTPError(_STATUS[type(error)], text.replace("%", "%%"))
+    status = next(_STATUS[cls] for cls in type(error).__mro__ if cls in _STATUS)
+    http_error = web.HTTPError(status, text)
     http_error.jupyterhub_message = text  # type: ignore[attr-defined]  # JupyterHub's protocol
     return http_error

@@ -137,7 +137,17 @@ class PodOptions(HasTraits):
         )
 
     def pod_settings(self, working_directory: str) -> PodSettings:
-        """Return what the operator decides about the pod."""
+        """Return what the operator decides about the pod.
+
+        Raises
+        ------
+        ConfigError
+            If the working directory is not absolute.
+        """
+        if working_directory and not working_directory.startswith("/"):
+            raise ConfigError(
+                "KubeSpawner.working_dir", f"{working_directory!r} is not an absolute path"
+            )
         return PodSettings(
             home=self.home_settings(),
             start_command=self.start_command,

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from jupyterhub.utils import maybe_future
 from kubespawner import KubeSpawner
 
 from jhk8s_ext.clients.kubernetes import SecretStore
-from jhk8s_ext.errors import IdentityError, Jhk8sError
+from jhk8s_ext.errors import ConfigError, IdentityError, Jhk8sError, UpstreamError
+from jhk8s_ext.hub.manifest import write_back
 from jhk8s_ext.hub.refusals import refusal
 from jhk8s_ext.hub.settings import PodOptions
 from jhk8s_ext.identity import Profile
 from jhk8s_ext.menu.options import parse_user_options
 from jhk8s_ext.pod.build import build_pod
+from jhk8s_ext.pod.failure import describe_failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,15 +56,20 @@ class ProfileKubeSpawner(PodOptions, KubeSpawner):
         return profile
 
     async def load_user_options(self) -> None:
-        """Refuse options that are not on offer, then let KubeSpawner apply them."""
-        if self.profile is not None:
-            try:
-                parse_user_options(
-                    self.user_options, await self._menu(), extra=self._operators_options()
-                )
-            except Jhk8sError as error:
-                raise refusal(error) from error
-        await super().load_user_options()
+        """Refuse options that are not on offer, and apply the others.
+
+        The menu is asked for once: a callable ``profile_list`` may answer differently each time.
+        """
+        if self.profile is None:
+            await super().load_user_options()
+            return
+        menu = await self._menu()
+        try:
+            chosen = parse_user_options(self.user_options, menu, extra=self._operators_options())
+        except Jhk8sError as error:
+            raise refusal(error) from error
+        if menu:
+            self._load_profile(chosen.entry, menu)
 
     async def _menu(self) -> list[dict[str, Any]]:
         menu = self.profile_list
@@ -84,10 +89,9 @@ class ProfileKubeSpawner(PodOptions, KubeSpawner):
         pod = await super().get_pod_manifest()
         if self.profile is None:
             return pod
-        client = self.api.api_client
         try:
             built = build_pod(
-                client.sanitize_for_serialization(pod),
+                self.api.api_client.sanitize_for_serialization(pod),
                 self.profile,
                 self.pod_settings(self.working_dir or ""),
                 pvc_name=self.pvc_name,
@@ -95,37 +99,60 @@ class ProfileKubeSpawner(PodOptions, KubeSpawner):
         except Jhk8sError as error:
             raise refusal(error) from error
         self._secret = built.secret
-        # modify_pod_hook and KubeSpawner itself expect the client's model.
-        return client.deserialize(SimpleNamespace(data=json.dumps(built.manifest)), "V1Pod")
+        write_back(built.manifest, pod)
+        return pod
 
     async def _make_create_pod_request(self, pod: Any, request_timeout: float) -> bool:
         """Create the server's Secret, then the pod that reads it, then tie the one to the other."""
+        create = super()._make_create_pod_request
         if self._secret is None:
-            created: bool = await super()._make_create_pod_request(pod, request_timeout)
-            return created
-        secrets = self._secret_store()
+            return bool(await create(pod, request_timeout))
         labels = self._build_common_labels(self._expand_all(self.extra_labels))
         try:
-            await secrets.replace(self._secret.to_manifest(labels))
-            self._secret_name = self._secret.name
-            created = await super()._make_create_pod_request(pod, request_timeout)
-            if created and not await secrets.hand_to_pod(self._secret.name, self.pod_name):
-                self.log.warning(
-                    "The hub may not patch secrets in namespace %s: %s is deleted when the server "
-                    "stops, but outlives a pod that is deleted by others",
-                    self.namespace,
-                    self._secret.name,
-                )
-        except Jhk8sError as error:
+            await self._secret_store().replace(self._secret.to_manifest(labels))
+        except UpstreamError as error:
             raise refusal(error) from error
+        self._secret_name = self._secret.name
+        try:
+            created = bool(await create(pod, request_timeout))
+        except Exception:
+            # JupyterHub does not stop a server that it has never seen running.
+            await self._delete_secret()
+            raise
+        if created:
+            await self._hand_over_secret()
         return created
+
+    async def _hand_over_secret(self) -> None:
+        try:
+            await self._secret_store().hand_to_pod(self._secret_name, self.pod_name)
+        except UpstreamError as error:
+            self.log.warning(
+                "%s. The Secret is deleted when the server stops, but outlives a pod that others "
+                "delete",
+                error,
+            )
+
+    async def _delete_secret(self) -> None:
+        """Delete the server's Secret; where that fails, stopping goes on and the log says so."""
+        if not self._secret_name:
+            return
+        try:
+            await self._secret_store().delete(self._secret_name)
+        except UpstreamError as error:
+            self.log.warning("%s. It goes with its pod, or at the next start", error)
+        self._secret_name = ""
+
+    def is_pod_running(self, pod: Any) -> bool:
+        """Say whether the pod runs; give up where the start shim has said why it cannot."""
+        if self.profile is not None and pod and (failure := describe_failure(pod)):
+            raise refusal(ConfigError("The server did not start", failure))
+        return bool(super().is_pod_running(pod))
 
     async def stop(self, now: bool = False) -> None:  # noqa: FBT001, FBT002 - upstream's signature
         """Stop the server, and delete its Secret."""
         await super().stop(now)
-        if self._secret_name:
-            await self._secret_store().delete(self._secret_name)
-            self._secret_name = ""
+        await self._delete_secret()
 
     def get_state(self) -> dict[str, Any]:
         """Return what a restarted hub has to know, the Secret's name included."""

@@ -26,17 +26,23 @@ class DirectoryEntry:
     dn
         Distinguished name, as the directory spells it.
     attributes
-        Attribute name, in lower case, to its values as text. Always a sequence, also for
-        single-valued attributes.
+        Attribute name, as the directory spells it, to its values as text. Always a sequence, also
+        for single-valued attributes.
     """
 
     dn: str
     attributes: Mapping[str, Sequence[str]]
 
+    def values(self, attribute: str) -> Sequence[str]:
+        """Return the values of an attribute, whose name is matched without regard to case."""
+        wanted = attribute.lower()
+        return next(
+            (values for name, values in self.attributes.items() if name.lower() == wanted), ()
+        )
+
     def first(self, attribute: str) -> str:
         """Return the first value of an attribute, empty where there is none."""
-        values = self.attributes.get(attribute.lower(), ())
-        return values[0] if values else ""
+        return next(iter(self.values(attribute)), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +80,8 @@ class LDAPProfileSettings:
         Text; an empty value is fine.
     group_name_attribute
         A group entry's name.
+    subject_attribute
+        What never changes about an account, as ``entryUUID``; empty for the DN.
     home_template
         Home in the container, with ``{username}``.
     default_shell
@@ -88,6 +96,7 @@ class LDAPProfileSettings:
     email_attribute: str
     shell_attribute: str
     group_name_attribute: str
+    subject_attribute: str
     home_template: str
     default_shell: str
     limits: IdLimits
@@ -95,13 +104,15 @@ class LDAPProfileSettings:
     @property
     def user_attributes(self) -> tuple[str, ...]:
         """Attributes to ask of the user's entry."""
-        return (
+        names = (
             self.uid_attribute,
             self.gid_attribute,
             self.full_name_attribute,
             self.email_attribute,
             self.shell_attribute,
+            self.subject_attribute,
         )
+        return tuple(name for name in names if name)
 
     @property
     def group_attributes(self) -> tuple[str, ...]:
@@ -185,14 +196,24 @@ def build_ldap_profile(
         full_name=user.first(settings.full_name_attribute),
         email=user.first(settings.email_attribute),
         source="ldap",
-        # DNs are matched without regard to case (RFC 4514, 4517): one spelling for comparison.
-        subject=user.dn.lower(),
+        subject=_subject(user, settings.subject_attribute),
     )
     return LDAPProfile(profile=profile, warnings=tuple(warnings))
 
 
+def _subject(user: DirectoryEntry, attribute: str) -> str:
+    if not attribute:
+        # DNs are matched without regard to case (RFC 4514, 4517): one spelling for comparison.
+        return user.dn.lower()
+    if len(user.values(attribute)) != 1:
+        raise IdentityError(
+            f"{user.dn!r} has no single value of {attribute}, the subject_attribute"
+        )
+    return f"{attribute}={user.first(attribute)}"
+
+
 def _number(entry: DirectoryEntry, attribute: str) -> int:
-    values = entry.attributes.get(attribute.lower(), ())
+    values = entry.values(attribute)
     if not values:
         raise IdentityError(f"{entry.dn!r} has no {attribute}")
     if len(values) > 1:

@@ -1,4 +1,4 @@
-"""``user_options`` parsed against the menu, before anything of them is applied.
+"""``user_options`` parsed against the menu, before anything of the menu is applied.
 
 A form, a query string, a REST body, options stored earlier and an admin on somebody's behalf all
 end here. The menu is KubeSpawner's ``profile_list``; one item of it is a *menu entry*.
@@ -102,6 +102,9 @@ def _parse_entry(slug: object, menu: Sequence[Mapping[str, Any]]) -> Mapping[str
 def _check_unlisted(key: str, value: str, rule: Mapping[str, Any]) -> None:
     if not rule.get("enabled"):
         raise OptionsError(key, "takes no value of your own")
+    # KubeSpawner puts the value into settings that it formats later, as str.format does.
+    if set("{}") & set(value):
+        raise OptionsError(key, f"{value!r} may not hold braces")
     pattern = rule.get("validation_regex")
     # The whole value: a pattern that matches its beginning would let anything follow.
     if pattern and not re.fullmatch(pattern, value):

@@ -61,11 +61,11 @@ def build_pod(
 ) -> BuiltPod:
     """Make a pod run as the profile, rootless.
 
-    The profile alone decides uid, gid and ``fsGroup``, and adds its groups to those that the
-    operator lists. Anything else that the operator configured stays; where it stands in the way,
-    nothing is started. Without other wishes of the operator's the notebook container satisfies
-    the Pod Security Standard "restricted" (with homes on a claim: inline NFS and hostPath volumes
-    are outside of it).
+    The profile alone decides the notebook's uid and gid and the pod's ``fsGroup``, and adds its
+    groups to those that the operator lists. Anything else that the operator configured stays;
+    where it stands in the way, nothing is started. Without other wishes of the operator's the
+    notebook container satisfies the Pod Security Standard "restricted" (with homes on a claim:
+    inline NFS and hostPath volumes are outside of it).
 
     Parameters
     ----------
@@ -107,7 +107,9 @@ def build_pod(
     spec["securityContext"] = dict(fragment.pod_security) | {
         "supplementalGroups": _united_gids(fragment, profile)
     }
-    environment, secret = split_secrets(notebook.get("env", []), f"{pod['metadata']['name']}-jhk8s")
+    environment, secret = split_secrets(
+        notebook.get("env", []), secret_name(pod["metadata"]["name"])
+    )
     notebook.update(
         {
             "env": environment,
@@ -124,10 +126,20 @@ def build_pod(
     return BuiltPod(manifest=pod, secret=secret)
 
 
+def secret_name(pod_name: str) -> str:
+    """Return the name of a server's Secret.
+
+    A dot never stands in a name that KubeSpawner makes of a username, so that it is nobody's pod
+    and nobody's Secret for ``internal_ssl``.
+    """
+    return f"{pod_name}.jhk8s"
+
+
 def _operators(pod: Manifest, notebook: Manifest) -> PodFragment:
     """Return what KubeSpawner's options put into the pod, less what the profile decides."""
     security = dict(pod["spec"].get("securityContext") or {})
-    for key in ("runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy"):
+    # A uid and a gid may stay: the notebook container has its own, and sidecars may need them.
+    for key in ("fsGroup", "fsGroupChangePolicy"):
         security.pop(key, None)
     return PodFragment(
         origin="KubeSpawner's own options",

@@ -38,10 +38,11 @@ def settings(server, **changes):
         "search_filter": "",
         "search_attributes": [],
         "user_attribute": "uid",
-        "user_attributes": ["uidNumber", "gidNumber", "cn", "mail", "loginShell"],
+        "user_attributes": ["uid", "uidNumber", "gidNumber", "cn", "mail", "loginShell"],
         "group_base": GROUPS,
         "group_filter": MEMBERSHIP,
         "group_attributes": ["cn", "gidNumber"],
+        "uid_attribute": "uidNumber",
         "gid_attribute": "gidNumber",
         "allowed_groups": [],
     }
@@ -148,6 +149,43 @@ def test_allowed_groups_are_reported_as_configured(slapd, base):
     directory = settings(server_settings(slapd), group_base=base, allowed_groups=[spelled, other])
     assert fetch_login(directory, "ada", "ada-secret").allowed_groups == (spelled,)
     assert fetch_login(directory, "grace", "grace-secret").allowed_groups == ()
+
+
+def test_the_primary_group_is_allowed_only_where_it_lists_the_user(slapd):
+    own = f"cn=ada,{GROUPS}"
+    directory = settings(server_settings(slapd), allowed_groups=[own])
+    login = fetch_login(directory, "ada", "ada-secret")
+    assert own in {group.dn for group in login.groups}
+    assert login.allowed_groups == ()
+
+
+def test_groups_do_not_depend_on_how_the_name_is_typed(slapd):
+    typed = fetch_login(settings(server_settings(slapd)), "ADA", "ada-secret")
+    assert 20101 in gids(typed)
+
+
+def test_the_second_alan_has_no_groups_of_the_first(slapd):
+    staff = settings(server_settings(slapd), bind_dn_templates=[f"uid={{username}},{STAFF}"])
+    login = fetch_login(staff, "alan", "Alan-staff-secret")
+    assert login.user.values("uid") == ["Alan"]
+
+
+def test_people_below_the_group_base_are_no_groups(slapd):
+    directory = settings(server_settings(slapd), group_base="dc=example,dc=edu")
+    login = fetch_login(directory, "grace", "grace-secret")
+    assert login.groups == ()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"group_base": "ou=nowhere,dc=example,dc=edu"},
+        {"search_base": "ou=nowhere,dc=example,dc=edu", "search_filter": "(uid={username})"},
+    ],
+)
+def test_a_base_that_does_not_exist_is_a_wrong_setting(slapd, wrong):
+    with pytest.raises(ConfigError, match="ou=nowhere"):
+        fetch_login(settings(server_settings(slapd), **wrong), "ada", "ada-secret")
 
 
 def test_ldaps_works_as_start_tls_does(slapd):

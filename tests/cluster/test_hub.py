@@ -145,7 +145,7 @@ async def test_the_token_is_in_a_secret_that_comes_and_goes_with_the_pod(hub, mo
         await client.log_in("ada-secret")
         await client.start_server()
         pod = module_namespace.json("get", "pod", "jupyter-ada")
-        secret = module_namespace.json("get", "secret", "jupyter-ada-jhk8s")
+        secret = module_namespace.json("get", "secret", "jupyter-ada.jhk8s")
         token = (
             await client.run_code("import os; print(os.environ['JUPYTERHUB_API_TOKEN'])")
         ).strip()
@@ -159,7 +159,7 @@ async def test_the_token_is_in_a_secret_that_comes_and_goes_with_the_pod(hub, mo
         module_namespace.text("delete", "pod", "jupyter-ada", "--now")
         for _ in range(100):
             secrets = module_namespace.json("get", "secrets")["items"]
-            if "jupyter-ada-jhk8s" not in {item["metadata"]["name"] for item in secrets}:
+            if "jupyter-ada.jhk8s" not in {item["metadata"]["name"] for item in secrets}:
                 return
             await asyncio.sleep(0.3)
     raise AssertionError("the Secret outlived its pod")

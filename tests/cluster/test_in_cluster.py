@@ -108,7 +108,7 @@ async def test_a_user_works_as_themselves_and_outlives_a_restart_of_the_hub(bed,
         assert await client.run_code(started) == before
         await client.stop_server()
     names = [item["metadata"]["name"] for item in deployment.json("get", "secrets")["items"]]
-    assert "jupyter-linus-jhk8s" not in names
+    assert "jupyter-linus.jhk8s" not in names
 
 
 ALLOWED = [

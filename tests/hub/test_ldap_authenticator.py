@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import re
 import socket
 import time
 
@@ -207,6 +208,21 @@ async def test_user_attributes_keep_their_meaning(make_authenticator):
         "employeeType": [],
         "mail": ["ada@example.edu"],
     }
+
+
+async def test_every_attribute_can_be_kept(make_authenticator):
+    model = await log_in(make_authenticator(auth_state_attributes=["*"]), "ada", "ada-secret")
+    attributes = model["auth_state"]["user_attributes"]
+    assert attributes["uidNumber"] == ["10001"]
+    assert attributes["homeDirectory"] == ["/home/ada"]
+
+
+async def test_a_username_can_belong_to_an_attribute_that_never_changes(make_authenticator):
+    authenticator = make_authenticator(subject_attribute="entryUUID")
+    model = await log_in(authenticator, "ada", "ada-secret")
+    assert re.fullmatch("entryUUID=[0-9a-f-]{36}", model["auth_state"]["profile"]["subject"])
+    with pytest.raises(HTTPError):
+        await log_in(make_authenticator(subject_attribute="employeeNumber"), "ada", "ada-secret")
 
 
 async def test_without_auth_state_it_is_the_upstream_class(make_authenticator):

@@ -67,7 +67,8 @@ async def test_hooks_get_the_clients_model(make_spawner):
     pod = await spawner.get_pod_manifest()
     assert pod.metadata.name == spawner.pod_name
     assert pod.spec.containers[0].name == "notebook"
-    assert pod.spec.containers[0].security_context.run_as_non_root is True
+    assert pod.spec.containers[0].security_context["runAsNonRoot"] is True
+    assert {volume.name for volume in pod.spec.volumes} >= {"jhk8s-accounts", "jhk8s-start"}
 
 
 async def test_the_hubs_token_is_in_the_secret_and_nowhere_in_the_pod(make_spawner):
@@ -122,7 +123,9 @@ MENU = [
 
 
 @pytest.mark.parametrize(
-    "menu", [MENU, {"1": MENU[0]}, lambda _: MENU], ids=["list", "dict", "call"]
+    "menu",
+    [MENU, {"1": MENU[0]}, lambda _: MENU, lambda _: {"1": MENU[0]}],
+    ids=["list", "dict", "call", "call-dict"],
 )
 async def test_options_on_offer_are_applied(make_spawner, menu):
     spawner = make_spawner(profile_list=menu)
@@ -193,7 +196,7 @@ async def test_settings_that_contradict_each_other_start_nothing(make_spawner):
 
 async def test_a_restarted_hub_knows_the_secret(make_spawner):
     spawner = make_spawner()
-    spawner._secret_name = "jupyter-ada-jhk8s"
+    spawner._secret_name = "jupyter-ada.jhk8s"
     restarted = make_spawner()
     restarted.load_state(spawner.get_state())
-    assert restarted._secret_name == "jupyter-ada-jhk8s"
+    assert restarted._secret_name == "jupyter-ada.jhk8s"

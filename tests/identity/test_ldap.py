@@ -13,6 +13,7 @@ SETTINGS = LDAPProfileSettings(
     gid_attribute="gidNumber",
     full_name_attribute="cn",
     email_attribute="mail",
+    subject_attribute="",
     shell_attribute="loginShell",
     group_name_attribute="cn",
     home_template="/home/{username}",

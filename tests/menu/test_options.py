@@ -66,8 +66,8 @@ def chosen(entry, choices=(), unlisted=()):
         ({"profile": "small", "image": "", "image--unlisted-choice": ""}, chosen("small")),
         ({"profile": "small", "memory--unlisted-choice": ""}, chosen("small")),
         (
-            {"profile": "large", "note--unlisted-choice": "{anything}\n"},
-            chosen("large", unlisted={"note": "{anything}\n"}),
+            {"profile": "large", "note--unlisted-choice": "anything\n"},
+            chosen("large", unlisted={"note": "anything\n"}),
         ),
     ],
 )
@@ -111,6 +111,11 @@ def test_choice_on_offer_is_accepted(user_options, expected):
         ({"profile": "plain", "image": "scipy"}, "image", "is not an option of the chosen"),
         ({"profile": "null", "image": "scipy"}, "image", "is not an option of the chosen"),
         ({"profile": "large", "note": "x"}, "note", "'x' is not on offer"),
+        (
+            {"profile": "large", "note--unlisted-choice": "{userid:>20000000}"},
+            "note--unlisted-choice",
+            "'{userid:>20000000}' may not hold braces",
+        ),
         ({"profile": "large"}, "note--unlisted-choice", "needs a value"),
         ({"profile": "large", "note": ""}, "note--unlisted-choice", "needs a value"),
         ({"profile": "broken"}, "bare--unlisted-choice", "needs a value"),

@@ -107,18 +107,20 @@ def test_profile_alone_decides_who_the_server_runs_as(any_home):
 
 
 @pytest.mark.parametrize(
-    ("security", "container_security"),
+    ("security", "container_security", "kept"),
     [
-        ({"runAsUser": 0, "runAsGroup": 0, "fsGroup": 0}, {"runAsUser": 0, "runAsGroup": 0}),
-        ({"fsGroup": 100, "fsGroupChangePolicy": "Always"}, {"runAsNonRoot": True}),
-        (None, None),
+        ({"fsGroup": 0}, {"runAsUser": 0, "runAsGroup": 0}, {}),
+        ({"fsGroup": 100, "fsGroupChangePolicy": "Always"}, {"runAsNonRoot": True}, {}),
+        # For sidecars, which have no other; the notebook has its own.
+        ({"runAsUser": 1000, "runAsGroup": 100}, None, {"runAsUser": 1000, "runAsGroup": 100}),
+        (None, None, {}),
     ],
 )
-def test_ids_of_kubespawners_options_give_way(manifest, security, container_security):
+def test_ids_of_kubespawners_options_give_way(manifest, security, container_security, kept):
     manifest["spec"]["securityContext"] = security
     notebook_of(manifest)["securityContext"] = container_security
     built = build(manifest).manifest
-    assert built["spec"]["securityContext"] == {"supplementalGroups": [10001, 20101]}
+    assert built["spec"]["securityContext"] == {"supplementalGroups": [10001, 20101], **kept}
     assert notebook_of(built)["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
@@ -179,11 +181,11 @@ def test_token_is_in_the_secret_alone(any_home):
     assert TOKEN in json.dumps(read_kubespawner_pod())
     assert TOKEN not in json.dumps(built.manifest)
     assert TOKEN not in repr(built)
-    assert built.secret.name == "jupyter-ada-jhk8s"
+    assert built.secret.name == "jupyter-ada.jhk8s"
     assert built.secret.values == {"JUPYTERHUB_API_TOKEN": TOKEN, "JPY_API_TOKEN": TOKEN}
     environment = {entry["name"]: entry for entry in notebook_of(built.manifest)["env"]}
     assert environment["JUPYTERHUB_API_TOKEN"]["valueFrom"]["secretKeyRef"] == {
-        "name": "jupyter-ada-jhk8s",
+        "name": "jupyter-ada.jhk8s",
         "key": "JUPYTERHUB_API_TOKEN",
     }
 

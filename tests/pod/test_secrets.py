@@ -18,10 +18,10 @@ ENVIRONMENT = [
 
 
 def test_tokens_become_references_and_the_order_is_kept():
-    public, secret = split_secrets(ENVIRONMENT, "jupyter-ada-jhk8s")
+    public, secret = split_secrets(ENVIRONMENT, "jupyter-ada.jhk8s")
 
     def reference(key):
-        return {"secretKeyRef": {"name": "jupyter-ada-jhk8s", "key": key}}
+        return {"secretKeyRef": {"name": "jupyter-ada.jhk8s", "key": key}}
 
     assert public == [
         ENVIRONMENT[0],
@@ -30,7 +30,7 @@ def test_tokens_become_references_and_the_order_is_kept():
         ENVIRONMENT[3],
         ENVIRONMENT[4],
     ]
-    assert secret.name == "jupyter-ada-jhk8s"
+    assert secret.name == "jupyter-ada.jhk8s"
     assert secret.values == {"JUPYTERHUB_API_TOKEN": TOKEN, "JPY_API_TOKEN": TOKEN}
 
 
