@@ -11,7 +11,7 @@ import time
 import pytest
 
 from tests.support.hub_client import HubClient
-from tests.support.hub_options import bed_options, merged
+from tests.support.hub_options import bed_options, homes_on, merged
 from tests.support.hub_process import HubProcess
 
 pytestmark = pytest.mark.cluster
@@ -163,6 +163,19 @@ async def test_the_token_is_in_a_secret_that_comes_and_goes_with_the_pod(hub, mo
                 return
             await asyncio.sleep(0.3)
     raise AssertionError("the Secret outlived its pod")
+
+
+@pytest.mark.parametrize(("layout", "code"), [("linked", 74), ("direct", 73)])
+async def test_a_missing_home_is_said_on_the_spawn_page(start_hub, bed, layout, code):
+    without_zoe = bed.homes.plain / "zoe"  # a folder of hers, which holds no folder "zoe"
+    hub = start_hub({"ProfileKubeSpawner": homes_on(without_zoe, layout)})
+    async with HubClient(hub.url, "zoe") as client:
+        await client.log_in("zoe-secret")
+        start = time.monotonic()
+        with pytest.raises(AssertionError, match=f"exit code {code}"):
+            await client.start_server()
+        assert time.monotonic() - start < 30
+    hub.stop()
 
 
 @pytest.mark.parametrize(
