@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from jupyterhub.utils import maybe_future
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from jhk8s_ext.pod.secrets import ServerSecret
 
+_LOOK_AGAIN_SECONDS = 0.5
+
 
 class ProfileKubeSpawner(PodOptions, KubeSpawner):
     """KubeSpawner with the profile of ``auth_state``.
@@ -34,6 +37,8 @@ class ProfileKubeSpawner(PodOptions, KubeSpawner):
     profile: Profile | None = None
     _secret: ServerSecret | None = None
     _secret_name: str = ""
+    #: Uid of the pod that was there before this start's, empty for none; None until ours is made.
+    _older_uid: str | None = None
 
     async def run_auth_state_hook(self, auth_state: Mapping[str, Any] | None) -> None:
         """Take the profile from ``auth_state``, then run the operator's hook."""
@@ -84,6 +89,37 @@ class ProfileKubeSpawner(PodOptions, KubeSpawner):
         applied = self.apply_user_options
         return {*self.extra_user_options, *(applied if isinstance(applied, dict) else ())}
 
+    async def _start(self) -> Any:
+        """Start the pod, and give up where the start shim has said why it cannot."""
+        if self.profile is None:
+            return await super()._start()
+        self._older_uid = None
+        start = asyncio.ensure_future(super()._start())
+        failure = asyncio.ensure_future(self._shim_failure())
+        try:
+            await asyncio.wait({start, failure}, return_when=asyncio.FIRST_COMPLETED)
+            if start.done():
+                return start.result()
+            raise refusal(ConfigError("The server did not start", failure.result()))
+        finally:
+            start.cancel()
+            failure.cancel()
+
+    async def _shim_failure(self) -> str:
+        """Wait until the shim of the pod that is being started has failed; return why."""
+        while True:
+            pod = self._seen_pod()
+            is_ours = pod and self._older_uid not in (None, pod["metadata"]["uid"])
+            if is_ours and (failure := describe_failure(pod)):
+                return failure
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
+    def _seen_pod(self) -> dict[str, Any]:
+        """Return the server's pod as KubeSpawner's watch last saw it, empty where it saw none."""
+        pods = self.pod_reflector.pods if self.pod_reflector else {}
+        pod: dict[str, Any] = pods.get(f"{self.namespace}/{self.pod_name}", {})
+        return pod
+
     async def get_pod_manifest(self) -> Any:
         """Return KubeSpawner's pod, made to run as the profile."""
         pod = await super().get_pod_manifest()
@@ -113,6 +149,7 @@ class ProfileKubeSpawner(PodOptions, KubeSpawner):
         except UpstreamError as error:
             raise refusal(error) from error
         self._secret_name = self._secret.name
+        older_uid = self._seen_pod().get("metadata", {}).get("uid", "")
         try:
             created = bool(await create(pod, request_timeout))
         except Exception:
@@ -120,7 +157,11 @@ class ProfileKubeSpawner(PodOptions, KubeSpawner):
             await self._delete_secret()
             raise
         if created:
+            self._older_uid = older_uid
             await self._hand_over_secret()
+        else:
+            # This attempt may have been the last one, and the next one begins with a new Secret.
+            await self._delete_secret()
         return created
 
     async def _hand_over_secret(self) -> None:
@@ -142,12 +183,6 @@ class ProfileKubeSpawner(PodOptions, KubeSpawner):
         except UpstreamError as error:
             self.log.warning("%s. It goes with its pod, or at the next start", error)
         self._secret_name = ""
-
-    def is_pod_running(self, pod: Any) -> bool:
-        """Say whether the pod runs; give up where the start shim has said why it cannot."""
-        if self.profile is not None and pod and (failure := describe_failure(pod)):
-            raise refusal(ConfigError("The server did not start", failure))
-        return bool(super().is_pod_running(pod))
 
     async def stop(self, now: bool = False) -> None:  # noqa: FBT001, FBT002 - upstream's signature
         """Stop the server, and delete its Secret."""
