@@ -24,6 +24,8 @@ class Cluster:
 
     def answers(self) -> bool:
         """Tell whether it does."""
+        if not Path(self.kubectl).exists():
+            return False
         return (
             subprocess.run(
                 [self.kubectl, "--request-timeout=5s", "get", "--raw", "/readyz"],
@@ -50,6 +52,8 @@ def is_up() -> bool:
     target = cluster()
     if target.is_own:
         return subprocess.run([NODE, "status"], check=False).returncode == 0
+    if shutil.which("ip") is None:
+        return False
     addresses = subprocess.check_output(["ip", "-brief", "address"], text=True)
     return f" {HOST_IP}/" in addresses and target.answers()
 

@@ -4,6 +4,7 @@
 #   debian.sh install PACKAGE...   install those that are missing, their services kept from starting
 #   debian.sh mirror               print the Debian mirror this machine is configured with
 set -euo pipefail
+export LC_ALL=C.UTF-8
 
 install() {
     local missing=() p
@@ -19,9 +20,10 @@ install() {
         printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
         chmod 755 /usr/sbin/policy-rc.d
     fi
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+    local options=(-qq -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold)
+    apt-get update "${options[@]}" </dev/null
+    apt-get install -y "${options[@]}" --no-install-recommends "${missing[@]}" </dev/null >/dev/null
 }
 
 mirror() {

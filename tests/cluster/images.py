@@ -96,8 +96,13 @@ IMAGES = (LAB, HUB)
 
 def is_up() -> bool:
     """Tell whether registry and node have every image as its sources are now."""
+    if not (registry.is_up() and cluster.is_up()):
+        return False
     references = [image.reference for image in IMAGES]
-    return all(map(registry.has, references)) and not cluster.missing_images(references)
+    try:
+        return all(map(registry.has, references)) and not cluster.missing_images(references)
+    except (OSError, subprocess.CalledProcessError):  # gone down meanwhile
+        return False
 
 
 def up() -> None:

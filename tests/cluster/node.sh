@@ -19,6 +19,7 @@
 # Image pulls go to http://10.88.0.1:5000, whatever registry a reference names.
 # There is no cluster DNS.
 set -euo pipefail
+export LC_ALL=C.UTF-8
 
 VERSION=1.20.2
 NODE_DIR=${NODE_DIR:-/var/tmp/k8s-node}
@@ -105,8 +106,8 @@ C
 
 start() { # NAME PROGRAM ARGUMENT...: in the background, remembered as NAME
     local name=$1; shift
-    setsid "$@" >"$NODE_DIR/log/$name.log" 2>&1 </dev/null &
-    echo "$! $1" >"$NODE_DIR/pid/$name"
+    # It writes its own number: no interruption comes between the start and the record.
+    (echo "$BASHPID $1" >"$NODE_DIR/pid/$name" && exec setsid "$@") >"$NODE_DIR/log/$name.log" 2>&1 </dev/null &
 }
 
 pid_of() { # NAME: fail where it does not run

@@ -6,22 +6,30 @@ operator would write it.
 
 from __future__ import annotations
 
+import http.client
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tests.support.slapd import free_port, wait_for_port
+from tests.support.slapd import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCRIPTS = Path(sys.executable).parent
+
+# Never through a proxy the environment may name.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class HubProcess:
@@ -39,9 +47,16 @@ class HubProcess:
         Class name to options, beside those of the hub image.
     port
         Of the proxy on loopback; any free one where it is 0.
+    while_waiting
+        Called again and again until both are up; what it raises ends both.
+
+    Raises
+    ------
+    RuntimeError
+        If one does not come up, with the end of its log. Neither runs then.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - by keyword
         self,
         folder: Path,
         *,
@@ -49,9 +64,12 @@ class HubProcess:
         pod_facing_ip: str,
         options: dict[str, dict[str, Any]],
         port: int = 0,
+        while_waiting: Callable[[], None] = lambda: None,
     ) -> None:
         self.folder = folder
         self.log = folder / "hub.log"
+        self._proxy_log = folder / "proxy.log"
+        self._while_waiting = while_waiting
         self.url = f"http://127.0.0.1:{port or free_port()}"
         api_port, hub_port = free_port(), free_port()
         self._hub_url = f"http://{pod_facing_ip}:{hub_port}"
@@ -74,8 +92,9 @@ class HubProcess:
         for name, values in options.items():
             own[name] = own.get(name, {}) | values
         (folder / "config.yaml").write_text(yaml.safe_dump(own))
-        self._proxy = self._start(
-            "proxy.log",
+        self._hub: subprocess.Popen[bytes] | None = None
+        self._proxy: subprocess.Popen[bytes] | None = self._start(
+            self._proxy_log,
             "configurable-http-proxy",
             "--ip=127.0.0.1",
             f"--port={self.url.rpartition(':')[2]}",
@@ -84,19 +103,33 @@ class HubProcess:
             f"--default-target={self._hub_url}",
             f"--error-target={self._hub_url}/hub/error",
         )
-        wait_for_port(api_port, timeout_seconds=30)
-        self._hub: subprocess.Popen[bytes] | None = None
+        try:
+            self._wait_until(lambda: _accepts(api_port), "proxy", self._proxy_log, 30)
+        except BaseException:
+            self.stop()
+            raise
         self.start_hub()
 
     def start_hub(self) -> None:
         config = PROJECT / "hub-image" / "jupyterhub_config.py"
-        self._hub = self._start("hub.log", "jupyterhub", f"--config={config}")
-        deadline = time.monotonic() + 60
-        while not self._is_up():
-            if self._hub.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise RuntimeError(f"the hub did not start; the end of {self.log}:\n{self.tail()}")
-            time.sleep(0.1)
+        self._hub = self._start(self.log, "jupyterhub", f"--config={config}")
+        try:
+            self._wait_until(self._is_up, "hub", self.log, 60)
+        except BaseException:
+            self.stop()
+            raise
+
+    def check(self) -> None:
+        """Raise RuntimeError, with the end of its log, if the proxy or the hub has ended."""
+        for name, process, log in (
+            ("proxy", self._proxy, self._proxy_log),
+            ("hub", self._hub, self.log),
+        ):
+            if process is not None and process.poll() is not None:
+                raise RuntimeError(
+                    f"the {name} ended with status {process.returncode}; the end of {log}:\n"
+                    + _tail(log)
+                )
 
     def stop_hub(self) -> None:
         """Stop the hub alone: its users' servers and the proxy go on."""
@@ -106,19 +139,32 @@ class HubProcess:
     def stop(self) -> None:
         self.stop_hub()
         _end(self._proxy)
+        self._proxy = None
 
     def tail(self, lines: int = 40) -> str:
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        return _tail(self.log, lines)
+
+    def _wait_until(
+        self, is_up: Callable[[], bool], name: str, log: Path, timeout_seconds: float
+    ) -> None:
+        deadline = time.monotonic() + timeout_seconds
+        while not is_up():
+            self._while_waiting()
+            self.check()
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the {name} did not start; the end of {log}:\n{_tail(log)}")
+            time.sleep(0.1)
+        self.check()  # something else may have answered
 
     def _is_up(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/hub/health", timeout=5) as response:
+            with _DIRECT.open(f"{self.url}/hub/health", timeout=5) as response:
                 return bool(response.status == 200)
-        except OSError:  # not up yet, or the proxy has no route to it yet
-            return False
+        except (OSError, http.client.HTTPException):
+            return False  # not up yet, or the proxy has no route to it yet
 
-    def _start(self, log: str, program: str, *arguments: str) -> subprocess.Popen[bytes]:
-        with (self.folder / log).open("ab") as output:
+    def _start(self, log: Path, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+        with log.open("ab") as output:
             return subprocess.Popen(
                 [SCRIPTS / program, *arguments],
                 cwd=self.folder,
@@ -129,6 +175,16 @@ class HubProcess:
                 # Ctrl-C at the demo is for the demo, which then stops these in order.
                 start_new_session=True,
             )
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as client:
+        client.settimeout(1)
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _tail(log: Path, lines: int = 40) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
 def _end(process: subprocess.Popen[bytes] | None) -> None:
