@@ -105,7 +105,9 @@ class SecretStore:
             # The API server's own words stay out, and out of the traceback: they may quote the
             # object.
             raise UpstreamError(f"{failure}: {error.status} {error.reason}{advice}") from None
-        except (asyncio.TimeoutError, aiohttp.ClientError, OSError) as error:
+        # ValueError: an object that the client's models do not take.
+        except (asyncio.TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise UpstreamError(
-                f"{failure}: the API server does not answer ({type(error).__name__})"
+                f"{failure}: the API server gives no answer that can be used "
+                f"({type(error).__name__})"
             ) from None

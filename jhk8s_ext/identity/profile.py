@@ -120,12 +120,14 @@ class Profile:
             If the version is not ours, or a key is missing, unknown or of the wrong type. A
             record that is not understood is never used in part.
         """
-        fields = _parse_object("profile", document, _PROFILE_FIELDS)
-        if fields["version"] != PROFILE_VERSION:
+        # First: the fields of another version may be others.
+        version = document.get("version") if isinstance(document, dict) else None
+        if isinstance(version, int) and version != PROFILE_VERSION:
             raise IdentityError(
-                f"profile.version: {fields['version']} is not {PROFILE_VERSION}, "
-                "the version that this release reads: the user has to log in again"
+                f"profile.version: {version} is not {PROFILE_VERSION}, the version that this "
+                "release reads: the user has to log in again"
             )
+        fields = _parse_object("profile", document, _PROFILE_FIELDS)
         del fields["version"]
         fields["groups"] = tuple(
             Group(**_parse_object(f"profile.groups[{index}]", group, _GROUP_FIELDS))

@@ -4,12 +4,11 @@ import pytest
 from kubespawner import KubeSpawner
 from tornado.web import HTTPError
 from traitlets import TraitError
-from traitlets.config import Config
 
-from jhk8s_ext.hub.spawner import ProfileKubeSpawner
+from tests.support import spawners
 from tests.support.profiles import make_profile
-
-TOKEN = "token-that-nobody-may-see"
+from tests.support.spawners import TOKEN
+from tests.support.spawners import make_auth_state as auth_state
 
 
 @pytest.fixture(autouse=True)
@@ -20,18 +19,7 @@ def no_kubeconfig(monkeypatch):
 
 @pytest.fixture
 async def make_spawner():
-    def make(cls=ProfileKubeSpawner, **options):
-        config = Config()
-        config.ProfileKubeSpawner.update(options)
-        spawner = cls(_mock=True, config=config, api_token=TOKEN)
-        spawner.user.name = "ada"
-        return spawner
-
-    return make
-
-
-def auth_state(**changes):
-    return {"profile": make_profile(**changes).to_auth_state()}
+    return spawners.make_spawner
 
 
 def to_json(spawner, pod):
@@ -71,6 +59,15 @@ async def test_hooks_get_the_clients_model(make_spawner):
     assert {volume.name for volume in pod.spec.volumes} >= {"jhk8s-accounts", "jhk8s-start"}
 
 
+async def test_fields_that_the_client_does_not_know_survive(make_spawner):
+    csi = {"driver": "csi.example.org", "futureField": {"mode": "fast"}}
+    spawner = make_spawner(volumes=[{"name": "data", "csi": csi}])
+    await spawner.run_auth_state_hook(auth_state())
+    pod = to_json(spawner, await spawner.get_pod_manifest())
+    (volume,) = (v for v in pod["spec"]["volumes"] if v["name"] == "data")
+    assert volume == {"name": "data", "csi": csi}
+
+
 async def test_the_hubs_token_is_in_the_secret_and_nowhere_in_the_pod(make_spawner):
     spawner = make_spawner()
     await spawner.run_auth_state_hook(auth_state())
@@ -91,13 +88,32 @@ async def test_text_of_the_directory_is_never_formatted(make_spawner):
     assert environment["GREETING"] == "hello ada"
 
 
-@pytest.mark.parametrize("state", [None, {}, {"profile": None}, {"profile": {"version": 9}}])
-async def test_without_a_profile_nothing_starts(make_spawner, state):
+NO_PROFILE = "there is no profile of 'ada' yet: the user has to log in, again if need be"
+NEWER_PROFILE = (
+    "profile.version: 9 is not 1, the version that this release reads: the user has to log in again"
+)
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (None, NO_PROFILE),
+        ({}, NO_PROFILE),
+        ({"profile": None}, NO_PROFILE),
+        ({"profile": "ada"}, "profile: expected an object, not str"),
+        ({"profile": {"version": 1}}, "profile.username: missing"),
+        ({"profile": {"version": 9}}, NEWER_PROFILE),
+        ({"profile": make_profile().to_auth_state() | {"version": 9}}, NEWER_PROFILE),
+    ],
+    ids=["none", "empty", "no-profile", "text", "incomplete", "newer-and-other", "newer"],
+)
+async def test_without_a_profile_nothing_starts(make_spawner, state, message):
     spawner = make_spawner()
     with pytest.raises(HTTPError) as caught:
         await spawner.run_auth_state_hook(state)
     assert caught.value.status_code == 403
-    assert "log in" in caught.value.jupyterhub_message or "profile" in str(caught.value)
+    assert caught.value.jupyterhub_message == message
+    assert spawner.profile is None
 
 
 async def test_the_profile_of_somebody_else_starts_nothing(make_spawner):
@@ -133,6 +149,20 @@ async def test_options_on_offer_are_applied(make_spawner, menu):
     spawner.user_options = {"profile": "small", "image": "a"}
     await spawner.load_user_options()
     assert spawner.mem_limit == 2**30
+
+
+async def test_a_menu_that_is_called_is_called_once(make_spawner):
+    calls = []
+
+    def menu(spawner):
+        calls.append(spawner)
+        return MENU
+
+    spawner = make_spawner(profile_list=menu)
+    await spawner.run_auth_state_hook(auth_state())
+    spawner.user_options = {"profile": "small", "image": "a"}
+    await spawner.load_user_options()
+    assert calls == [spawner]
 
 
 @pytest.mark.parametrize(
@@ -192,11 +222,3 @@ async def test_settings_that_contradict_each_other_start_nothing(make_spawner):
     with pytest.raises(HTTPError, match="mount path '/home' is already defined") as caught:
         await spawner.get_pod_manifest()
     assert caught.value.status_code == 500
-
-
-async def test_a_restarted_hub_knows_the_secret(make_spawner):
-    spawner = make_spawner()
-    spawner._secret_name = "jupyter-ada.jhk8s"
-    restarted = make_spawner()
-    restarted.load_state(spawner.get_state())
-    assert restarted._secret_name == "jupyter-ada.jhk8s"
