@@ -163,7 +163,7 @@ async def test_nobody_reads_anothers_home(hub, real_work):
     assert output.split() == ["PermissionError", "PermissionError"]
 
 
-@in_every_layout
+@pytest.mark.parametrize("layout", LAYOUTS[:1], indirect=True, scope="module")
 async def test_what_is_on_the_export_is_there_at_the_next_start(hub, work, real_work):
     async with HubClient(hub.url, "grace") as client:
         await client.log_in("grace-secret")
