@@ -85,8 +85,19 @@ class HubClient:
                 if line.startswith("data: ")
             ]
         if not events or not events[-1].get("ready"):
-            raise AssertionError(f"{self.username}'s server failed to start: {events}")
+            page = await self._failure_page()
+            raise AssertionError(f"{self.username}'s server failed to start: {events}, {page}")
         return time.monotonic() - start
+
+    async def _failure_page(self) -> str:
+        """Return the page that somebody sees whose server has failed, once it is cleaned up."""
+        for _ in range(600):
+            _, text = await self.get(f"/hub/api/users/{quote(self.username)}")
+            if not any(server["pending"] for server in json.loads(text)["servers"].values()):
+                break
+            await asyncio.sleep(0.2)
+        _, page = await self.get(f"/hub/spawn-pending/{quote(self.username)}")
+        return page
 
     async def request_server(self, options: dict[str, Any] | None = None) -> tuple[int, str]:
         path = f"/hub/api/users/{quote(self.username)}/server"
