@@ -17,6 +17,16 @@ from jhk8s_ext.identity import Profile
 from tests.support.hub import Handler
 from tests.support.slapd import GROUPS, PEOPLE, SERVICE_DN, SERVICE_PASSWORD, STAFF, free_port
 
+LOOKUP = {
+    "bind_dn_template": [],
+    "lookup_dn": True,
+    "user_search_base": "dc=example,dc=edu",
+    "user_attribute": "uid",
+    "lookup_dn_search_user": SERVICE_DN,
+    "lookup_dn_search_password": SERVICE_PASSWORD,
+    "lookup_dn_user_dn_attribute": "uid",
+}
+
 
 @pytest.fixture
 def make_authenticator(slapd):
@@ -176,18 +186,9 @@ async def test_a_silent_directory_is_answered_in_time_and_never_stalls_the_loop(
 
 
 async def test_lookup_by_a_service_account(make_authenticator):
-    options = {
-        "bind_dn_template": [],
-        "lookup_dn": True,
-        "user_search_base": "dc=example,dc=edu",
-        "user_attribute": "uid",
-        "lookup_dn_search_user": SERVICE_DN,
-        "lookup_dn_search_password": SERVICE_PASSWORD,
-        "lookup_dn_user_dn_attribute": "uid",
-    }
-    model = await log_in(make_authenticator(**options), "ada", "ada-secret")
+    model = await log_in(make_authenticator(**LOOKUP), "ada", "ada-secret")
     assert model["auth_state"]["profile"]["uid"] == 10001
-    wrong = make_authenticator(**options | {"lookup_dn_search_password": "no"})
+    wrong = make_authenticator(**LOOKUP | {"lookup_dn_search_password": "no"})
     with pytest.raises(HTTPError) as caught:
         await log_in(wrong, "ada", "ada-secret")
     assert caught.value.status_code == 503
@@ -306,15 +307,8 @@ async def test_a_filter_that_cannot_work_blames_the_hub_and_no_directory(make_au
 
 
 async def test_a_right_password_is_never_called_wrong(make_authenticator):
-    options = {
-        "bind_dn_template": [],
-        "lookup_dn": True,
-        "user_search_base": "dc=example,dc=edu",
-        "user_attribute": "uid",
-        "lookup_dn_search_user": SERVICE_DN,
-        "lookup_dn_search_password": SERVICE_PASSWORD,
-        "lookup_dn_user_dn_attribute": "objectClass",  # several values
-    }
+    # An attribute of several values.
+    options = LOOKUP | {"lookup_dn_user_dn_attribute": "objectClass"}
     with pytest.raises(HTTPError) as caught:
         await log_in(make_authenticator(**options), "ada", "ada-secret")
     assert caught.value.status_code == 403
