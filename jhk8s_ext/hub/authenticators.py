@@ -14,34 +14,34 @@ from traitlets import Bool, Integer, Unicode
 
 from jhk8s_ext.clients.ldap import DirectorySettings, LookupSettings, fetch_login
 from jhk8s_ext.clients.ldap_connection import ServerSettings
-from jhk8s_ext.errors import ConfigError, IdentityError, Jhk8sError, UpstreamError
-from jhk8s_ext.hub.profiles import REFUSED, ProfileAuthenticator
+from jhk8s_ext.errors import ConfigError, Jhk8sError, UpstreamError
+from jhk8s_ext.hub.freshness import CannotAskError, RefreshingAuthenticator
 from jhk8s_ext.hub.refusals import refusal
-from jhk8s_ext.identity.ldap import LDAPProfileSettings, build_ldap_profile
+from jhk8s_ext.identity.ldap import LDAPAttributes, read_account
 
 if TYPE_CHECKING:
-    from jhk8s_ext.identity import Profile
+    from jhk8s_ext.identity.account import SourceAccount
     from jhk8s_ext.identity.ldap import DirectoryEntry, DirectoryLogin
 
-_MESSAGES: dict[type[Jhk8sError], str] = {
-    UpstreamError: (
-        "The directory of accounts does not answer just now, so your password could not be "
-        "checked. Please try again in a few minutes."
-    ),
-    ConfigError: (
-        "The hub asks the directory of accounts in a way that cannot work. The administrator "
-        "finds the reason in the hub's log."
-    ),
-    IdentityError: REFUSED,
-}
 
-
-class LDAPProfileAuthenticator(ProfileAuthenticator, LDAPAuthenticator):
+class LDAPProfileAuthenticator(RefreshingAuthenticator, LDAPAuthenticator):
     """LDAPAuthenticator whose logins have a profile, and never block the hub.
 
     Every option of `ldapauthenticator` keeps its meaning but one default: certificates are
     verified. A login is one bind, one search for the user and one for all groups.
     """
+
+    error_messages = {  # noqa: RUF012 - as in the base class
+        **RefreshingAuthenticator.error_messages,
+        UpstreamError: (
+            "The directory of accounts does not answer just now, so your password could not be "
+            "checked. Please try again in a few minutes."
+        ),
+        ConfigError: (
+            "The hub asks the directory of accounts in a way that cannot work. The administrator "
+            "finds the reason in the hub's log."
+        ),
+    }
 
     uid_attribute = Unicode("uidNumber", help="Attribute of the numeric user id (RFC 2307).").tag(
         config=True
@@ -152,7 +152,7 @@ class LDAPProfileAuthenticator(ProfileAuthenticator, LDAPAuthenticator):
             login = await self._fetch_login(username, password)
         except Jhk8sError as error:
             self.log.error("Login of %r failed: %s", username, error)  # noqa: TRY400 - one sentence
-            raise refusal(error, _MESSAGES[type(error)]) from error
+            raise refusal(error, self.message_of(error)) from error
         if login is None:
             self.log.warning("Login of %r refused by the directory", username)
             return None
@@ -189,34 +189,35 @@ class LDAPProfileAuthenticator(ProfileAuthenticator, LDAPAuthenticator):
             return {name: list(values) for name, values in user.attributes.items()}
         return {name: list(user.values(name)) for name in self.auth_state_attributes}
 
-    def build_profile(self, auth_model: dict[str, Any]) -> Profile:
-        """Build the profile from the entries under ``directory``."""
-        login: DirectoryLogin = auth_model["directory"]
-        built = build_ldap_profile(
-            auth_model["name"], login.user, login.groups, self.profile_settings()
-        )
-        for warning in built.warnings:
-            self.log.warning("%s", warning)
-        return built.profile
+    async def read_again(
+        self,
+        username: str,  # noqa: ARG002
+        auth_state: dict[str, Any],  # noqa: ARG002
+        handler: Any,  # noqa: ARG002
+    ) -> dict[str, Any]:
+        """Look the account up by the service account."""
+        raise CannotAskError("the directory answers users only", expired=False)
 
-    def profile_settings(self) -> LDAPProfileSettings:
-        """Return which attributes a profile is read from."""
-        return LDAPProfileSettings(
-            uid_attribute=self.uid_attribute,
-            gid_attribute=self.gid_attribute,
-            full_name_attribute=self.full_name_attribute,
-            email_attribute=self.email_attribute,
-            shell_attribute=self.shell_attribute,
-            group_name_attribute=self.group_name_attribute,
-            subject_attribute=self.subject_attribute,
-            home_template=self.home_template,
-            default_shell=self.default_shell,
-            limits=self.id_limits(),
+    def read_account(self, auth_model: dict[str, Any]) -> SourceAccount:
+        """Read the entries under ``directory``."""
+        login: DirectoryLogin = auth_model["directory"]
+        return read_account(login.user, login.groups, self.ldap_attributes())
+
+    def ldap_attributes(self) -> LDAPAttributes:
+        """Return which attributes an account is read from."""
+        return LDAPAttributes(
+            uid=self.uid_attribute,
+            gid=self.gid_attribute,
+            full_name=self.full_name_attribute,
+            email=self.email_attribute,
+            shell=self.shell_attribute,
+            group_name=self.group_name_attribute,
+            subject=self.subject_attribute,
         )
 
     def directory_settings(self) -> DirectorySettings:
         """Return where the directory is and how to log in to it."""
-        profile = self.profile_settings()
+        attributes = self.ldap_attributes()
         return DirectorySettings(
             server=ServerSettings(
                 host=self.server_address,
@@ -234,13 +235,13 @@ class LDAPProfileAuthenticator(ProfileAuthenticator, LDAPAuthenticator):
             search_attributes=tuple(self.attributes),
             user_attribute=self.user_attribute or "uid",
             user_attributes=(
-                *profile.user_attributes,
+                *attributes.of_users,
                 self.user_attribute or "uid",
                 *self.auth_state_attributes,
             ),
             group_base=self.group_search_base,
             group_filter=self.group_search_filter,
-            group_attributes=profile.group_attributes,
+            group_attributes=attributes.of_groups,
             uid_attribute=self.uid_attribute,
             gid_attribute=self.gid_attribute,
             allowed_groups=tuple(self.allowed_groups or ()),

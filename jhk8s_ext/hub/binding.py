@@ -38,8 +38,24 @@ class UsernameBinding:
         IdentityError
             If the username is another account's.
         """
+        await self.check(profile, handler.find_user(profile.username) if handler else None)
+
+    async def check(self, profile: Profile, user: Any) -> None:
+        """Bind the username to the profile's account.
+
+        Parameters
+        ----------
+        profile
+            Of the account.
+        user
+            JupyterHub's user of that name, None where there is none yet.
+
+        Raises
+        ------
+        IdentityError
+            If the username is another account's.
+        """
         name = profile.username
-        user = handler.find_user(name) if handler is not None else None
         auth_state = await user.get_auth_state() if user is not None else None
         stored = stored_account((auth_state or {}).get("profile"))
         # No await from here on: of two logins at once, one is first.

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import fnmatch
+import time
 from typing import TYPE_CHECKING, Any
 
 from jupyterhub.auth import Authenticator
 from jupyterhub.utils import maybe_future
-from traitlets import Callable, Integer, TraitError, Unicode, validate
+from traitlets import Callable, Integer, List, TraitError, Unicode, validate
 
-from jhk8s_ext.errors import IdentityError
+from jhk8s_ext.errors import ConfigError, IdentityError, Jhk8sError, UpstreamError
 from jhk8s_ext.hub.binding import UsernameBinding
 from jhk8s_ext.hub.refusals import refusal
+from jhk8s_ext.identity.account import (
+    ProfileSettings,
+    build_profile,
+    claimed_ids,
+    shared_groups,
+)
 from jhk8s_ext.identity.ids import IdLimits
+from jhk8s_ext.identity.names import check_username
 from jhk8s_ext.identity.profile import is_plain_path
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jhk8s_ext.identity import Profile
+    from jhk8s_ext.identity.account import AccountIds, SourceAccount
 
 #: What somebody is told whose login is refused for a reason that is for the administrator.
 REFUSED = "This account cannot be used here. The administrator finds the reason in the hub's log."
+
+#: Key in ``auth_state``: when the source last vouched for the profile, in seconds of Unix time.
+CONFIRMED_AT = "profile_confirmed_at"
 
 
 class ProfileAuthenticator(Authenticator):
     """What all our authenticators have in common.
 
-    A subclass implements `build_profile`. With ``enable_auth_state`` off it is the upstream class
+    A subclass implements `read_account`. With ``enable_auth_state`` off it is the upstream class
     and nothing more, which JupyterHub refuses to start with.
     """
 
@@ -59,6 +74,30 @@ class ProfileAuthenticator(Authenticator):
         """,
     ).tag(config=True)
 
+    hub_groups = List(
+        Unicode(),
+        ["*"],
+        help="""
+        Which groups of the profile become groups of JupyterHub, where ``manage_groups`` is on.
+
+        Names, or patterns in which ``*`` stands for any text; each has to match a whole name. A
+        user's own group never becomes one.
+        """,
+    ).tag(config=True)
+
+    #: What somebody is told, by kind of error. The reason is for the administrator.
+    error_messages: Mapping[type[Jhk8sError], str] = {
+        IdentityError: REFUSED,
+        UpstreamError: (
+            "The service that knows your account does not answer just now. Please try again in a "
+            "few minutes."
+        ),
+        ConfigError: (
+            "The hub asks for your account in a way that cannot work. The administrator finds the "
+            "reason in the hub's log."
+        ),
+    }
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._binding = UsernameBinding()
@@ -83,7 +122,38 @@ class ProfileAuthenticator(Authenticator):
                 "true and JUPYTERHUB_CRYPT_KEY to the output of `openssl rand -hex 32`"
             )
 
-    def build_profile(self, auth_model: dict[str, Any]) -> Profile:
+    def read_account(self, auth_model: dict[str, Any]) -> SourceAccount:
+        """Return what the source says of the account that has logged in.
+
+        Parameters
+        ----------
+        auth_model
+            JupyterHub's record of the login.
+
+        Raises
+        ------
+        IdentityError
+            If the account cannot be used here.
+        """
+        raise NotImplementedError
+
+    async def assign_ids(
+        self,
+        username: str,  # noqa: ARG002 - for those that number accounts themselves
+        account: SourceAccount,
+    ) -> AccountIds:
+        """Return the numbers of an account and its groups: those that the source gives.
+
+        Raises
+        ------
+        IdentityError
+            If the account can have none.
+        UpstreamError
+            If they are kept somewhere that does not answer.
+        """
+        return claimed_ids(account)
+
+    async def build_profile(self, auth_model: dict[str, Any]) -> Profile:
         """Build the profile of a login.
 
         Parameters
@@ -96,7 +166,23 @@ class ProfileAuthenticator(Authenticator):
         IdentityError
             If the account cannot be used here.
         """
-        raise NotImplementedError
+        account = self.read_account(auth_model)
+        username = auth_model["name"]
+        # Before anything is numbered: nobody with a name that cannot be takes an id.
+        check_username(username)
+        ids = await self.assign_ids(username, account)
+        built = build_profile(username, account, ids, self.profile_settings())
+        for warning in built.warnings:
+            self.log.warning("%s", warning)
+        return built.profile
+
+    def profile_settings(self) -> ProfileSettings:
+        """Return what the operator says of every profile."""
+        return ProfileSettings(
+            home_template=self.home_template,
+            default_shell=self.default_shell,
+            limits=self.id_limits(),
+        )
 
     async def run_post_auth_hook(self, handler: Any, auth_model: dict[str, Any]) -> dict[str, Any]:
         """Add the profile of somebody who may log in, then run the operator's hook."""
@@ -104,25 +190,47 @@ class ProfileAuthenticator(Authenticator):
             model: dict[str, Any] = await super().run_post_auth_hook(handler, auth_model)
             return model
         try:
-            profile = await self._profile_of(auth_model)
-            state = auth_model["auth_state"] or {}
-            auth_model["auth_state"] = {**state, "profile": profile.to_auth_state()}
+            profile = await self.add_profile(auth_model)
             model = await super().run_post_auth_hook(handler, auth_model)
             # Last: a login that the hook refuses takes no name.
             await self._binding.claim(profile, handler)
-        except IdentityError as error:
+        except Jhk8sError as error:
             self.log.warning("Login of %r refused: %s", auth_model["name"], error)
-            raise refusal(error, REFUSED) from error
+            raise refusal(error, self.message_of(error)) from error
         return model
 
-    async def _profile_of(self, auth_model: dict[str, Any]) -> Profile:
-        profile: Profile = self.build_profile(auth_model)
+    async def add_profile(self, auth_model: dict[str, Any]) -> Profile:
+        """Put the profile into the ``auth_state`` of a login, and its groups beside it.
+
+        Raises
+        ------
+        Jhk8sError
+            As `build_profile`.
+        """
+        profile: Profile = await maybe_future(self.build_profile(auth_model))
         if self.profile_hook is not None:
             profile = await maybe_future(self.profile_hook(self, auth_model, profile))
         profile.check_limits(self.id_limits())
         if profile.username != auth_model["name"]:
             raise IdentityError(f"the profile is that of {profile.username!r}")
+        auth_model["auth_state"] = {
+            **(auth_model["auth_state"] or {}),
+            "profile": profile.to_auth_state(),
+            CONFIRMED_AT: time.time(),
+        }
+        if self.manage_groups and auth_model.get("groups") is None:
+            auth_model["groups"] = [
+                name
+                for name in shared_groups(profile)
+                if any(fnmatch.fnmatchcase(name, pattern) for pattern in self.hub_groups)
+            ]
         return profile
+
+    def message_of(self, error: Jhk8sError) -> str:
+        """Return what somebody is told whose login ends with an error; the log says why."""
+        return next(
+            message for kind, message in self.error_messages.items() if isinstance(error, kind)
+        )
 
     def delete_user(self, user: Any) -> None:
         """Free the name of a deleted user."""

@@ -1,4 +1,4 @@
-"""From what a directory says of an account to a profile."""
+"""From the entries of a directory to what it says of an account."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jhk8s_ext.errors import IdentityError
-from jhk8s_ext.identity.names import sanitise_group_names
-from jhk8s_ext.identity.profile import Group, Profile
+from jhk8s_ext.identity.account import SourceAccount, SourceGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-    from jhk8s_ext.identity.ids import IdLimits
 
 _MAX_DIGITS = 10
 
@@ -68,137 +65,80 @@ class DirectoryLogin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LDAPProfileSettings:
-    """Which attributes a profile is read from.
+class LDAPAttributes:
+    """Which attributes an account and its groups are read from.
 
     Parameters
     ----------
-    uid_attribute, gid_attribute
+    uid, gid
         Numeric ids (RFC 2307's ``uidNumber`` and ``gidNumber``). The latter names the gid of
         group entries too.
-    full_name_attribute, email_attribute, shell_attribute
+    full_name, email, shell
         Text; an empty value is fine.
-    group_name_attribute
+    group_name
         A group entry's name.
-    subject_attribute
+    subject
         What never changes about an account, as ``entryUUID``; empty for the DN.
-    home_template
-        Home in the container, with ``{username}``.
-    default_shell
-        For accounts without a shell.
-    limits
-        Which ids are accepted.
     """
 
-    uid_attribute: str
-    gid_attribute: str
-    full_name_attribute: str
-    email_attribute: str
-    shell_attribute: str
-    group_name_attribute: str
-    subject_attribute: str
-    home_template: str
-    default_shell: str
-    limits: IdLimits
+    uid: str
+    gid: str
+    full_name: str
+    email: str
+    shell: str
+    group_name: str
+    subject: str
 
     @property
-    def user_attributes(self) -> tuple[str, ...]:
+    def of_users(self) -> tuple[str, ...]:
         """Attributes to ask of the user's entry."""
-        names = (
-            self.uid_attribute,
-            self.gid_attribute,
-            self.full_name_attribute,
-            self.email_attribute,
-            self.shell_attribute,
-            self.subject_attribute,
-        )
+        names = (self.uid, self.gid, self.full_name, self.email, self.shell, self.subject)
         return tuple(name for name in names if name)
 
     @property
-    def group_attributes(self) -> tuple[str, ...]:
+    def of_groups(self) -> tuple[str, ...]:
         """Attributes to ask of a group's entry."""
-        return (self.group_name_attribute, self.gid_attribute)
+        return (self.group_name, self.gid)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LDAPProfile:
-    """A profile, and what was left out of it.
-
-    Parameters
-    ----------
-    profile
-        The record.
-    warnings
-        A sentence for each group of the directory that the profile does not hold.
-    """
-
-    profile: Profile
-    warnings: tuple[str, ...]
-
-
-def build_ldap_profile(
-    username: str,
-    user: DirectoryEntry,
-    groups: Iterable[DirectoryEntry],
-    settings: LDAPProfileSettings,
-) -> LDAPProfile:
-    """Build the profile of an account.
-
-    A group without a gid, or with one that no person's group may have, is left out with a
-    warning: joining ``users`` (gid 100) must not lock anybody out, and a forgotten group of the
-    system's must not let anybody in. The primary group is named by its entry or, where the
-    directory has none, by the user.
+def read_account(
+    user: DirectoryEntry, groups: Iterable[DirectoryEntry], attributes: LDAPAttributes
+) -> SourceAccount:
+    """Read what a directory says of an account.
 
     Parameters
     ----------
-    username
-        JupyterHub's username, already normalised.
     user
         The account's entry.
     groups
         Entries of the groups it is a member of; the primary group's may be among them.
-    settings
-        Attribute names and limits.
+    attributes
+        Their names.
 
     Raises
     ------
     IdentityError
-        If the account has no usable uid, gid, name, home or shell.
+        If the account has no usable uid or gid, or no single subject.
     """
-    uid = _number(user, settings.uid_attribute)
-    gid = _number(user, settings.gid_attribute)
-    settings.limits.check_uid(uid)
-    settings.limits.check_gid(gid)
-
-    warnings: list[str] = []
-    found: list[tuple[str, int]] = []
-    for entry in groups:
-        try:
-            number = _number(entry, settings.gid_attribute)
-            settings.limits.check_gid(number)
-        except IdentityError as error:
-            warnings.append(f"{username} does not get group {entry.dn!r}: {error}")
-            continue
-        found.append((entry.first(settings.group_name_attribute), number))
-
-    # A directory may answer in any order. Where several groups share a gid or a name, which of
-    # them names it must be the same at every login.
-    found.sort(key=lambda pair: (pair[1], pair[0]))
-    own = next((pair for pair in found if pair[1] == gid), (username, gid))
-    names = sanitise_group_names([own, *found])
-    profile = Profile(
-        username=username,
-        uid=uid,
-        gid=gid,
-        groups=tuple(Group(name, number) for number, name in names.items()),
-        home=settings.home_template.replace("{username}", username),
-        shell=user.first(settings.shell_attribute) or settings.default_shell,
-        full_name=user.first(settings.full_name_attribute),
-        email=user.first(settings.email_attribute),
+    return SourceAccount(
         source="ldap",
-        subject=_subject(user, settings.subject_attribute),
+        subject=_subject(user, attributes.subject),
+        uid=_number(user, attributes.uid),
+        gid=_number(user, attributes.gid),
+        groups=tuple(_group(entry, attributes) for entry in groups),
+        full_name=user.first(attributes.full_name),
+        email=user.first(attributes.email),
+        shell=user.first(attributes.shell),
     )
-    return LDAPProfile(profile=profile, warnings=tuple(warnings))
+
+
+def _group(entry: DirectoryEntry, attributes: LDAPAttributes) -> SourceGroup:
+    name = entry.first(attributes.group_name)
+    try:
+        gid = _number(entry, attributes.gid)
+    except IdentityError as error:
+        return SourceGroup(name=name, subject=entry.dn, problem=str(error))
+    return SourceGroup(name=name, subject=entry.dn, gid=gid)
 
 
 def _subject(user: DirectoryEntry, attribute: str) -> str:

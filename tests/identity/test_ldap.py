@@ -4,18 +4,21 @@ from hypothesis import strategies as st
 
 from jhk8s_ext.errors import IdentityError
 from jhk8s_ext.identity import Group
+from jhk8s_ext.identity.account import ProfileSettings, build_profile, claimed_ids
 from jhk8s_ext.identity.ids import IdLimits
-from jhk8s_ext.identity.ldap import DirectoryEntry, LDAPProfileSettings, build_ldap_profile
+from jhk8s_ext.identity.ldap import DirectoryEntry, LDAPAttributes, read_account
 from tests.support.profiles import awkward_text, make_profile
 
-SETTINGS = LDAPProfileSettings(
-    uid_attribute="uidNumber",
-    gid_attribute="gidNumber",
-    full_name_attribute="cn",
-    email_attribute="mail",
-    subject_attribute="",
-    shell_attribute="loginShell",
-    group_name_attribute="cn",
+ATTRIBUTES = LDAPAttributes(
+    uid="uidNumber",
+    gid="gidNumber",
+    full_name="cn",
+    email="mail",
+    subject="",
+    shell="loginShell",
+    group_name="cn",
+)
+SETTINGS = ProfileSettings(
     home_template="/home/{username}",
     default_shell="/bin/sh",
     limits=IdLimits(uid_floor=1000, gid_floor=1000),
@@ -39,13 +42,14 @@ def make_user(**changes):
 
 def make_group(name, *gids):
     return DirectoryEntry(
-        dn=f"cn={name},ou=groups,dc=example,dc=edu",
+        dn=f"cn={name},ou={'+'.join(map(str, gids))},ou=groups,dc=example,dc=edu",
         attributes={"cn": [name] if name else [], "gidnumber": [str(gid) for gid in gids]},
     )
 
 
 def build(user, *groups):
-    return build_ldap_profile("ada", user, groups, SETTINGS)
+    account = read_account(user, groups, ATTRIBUTES)
+    return build_profile("ada", account, claimed_ids(account), SETTINGS)
 
 
 def test_account_becomes_a_profile():
@@ -55,8 +59,8 @@ def test_account_becomes_a_profile():
 
 
 def test_attributes_that_are_asked_for_are_those_that_are_read():
-    assert SETTINGS.user_attributes == ("uidNumber", "gidNumber", "cn", "mail", "loginShell")
-    assert SETTINGS.group_attributes == ("cn", "gidNumber")
+    assert ATTRIBUTES.of_users == ("uidNumber", "gidNumber", "cn", "mail", "loginShell")
+    assert ATTRIBUTES.of_groups == ("cn", "gidNumber")
 
 
 @pytest.mark.parametrize("attribute", ["uidNumber", "gidNumber"])
