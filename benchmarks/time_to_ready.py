@@ -35,6 +35,13 @@ from tests.support.hub_process import HubProcess
 USERS = ("ada", "grace", "linus", "zoe")
 MOMENTS = ("answers", "ready")
 
+#: Every run is another server of the user's, all of which stay up to the end: the kubelet takes up
+#: to a minute to stop one, and the next start would wait for that.
+NAMED: Options = {
+    "JupyterHub": {"allow_named_servers": True},
+    "ProfileKubeSpawner": {"pod_name_template": "jupyter-{username}-{servername}"},
+}
+
 #: Seconds from the POST, by moment.
 Seconds = dict[str, float]
 
@@ -80,34 +87,35 @@ async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
         return False
 
 
-async def start_once(hub: HubProcess, api: Api, pod: str, username: str) -> Seconds:
+async def start_once(hub: HubProcess, api: Api, pod: str, username: str, server: str) -> Seconds:
     namespace, _, prefix = pod.partition("/")
     async with HubClient(hub.url, username) as client:
         status, _ = await client.log_in(f"{username}-secret")
         assert status == 200
         start = time.monotonic()
         answer = asyncio.create_task(
-            api.until_it_answers(namespace, f"{prefix}-{username}", f"/user/{username}/api")
+            api.until_it_answers(
+                namespace, f"{prefix}-{username}-{server}", f"/user/{username}/{server}/api"
+            )
         )
         answered: list[float] = []
         answer.add_done_callback(lambda _: answered.append(time.monotonic() - start))
-        await client.start_server()
+        await client.start_server(name=server)
         ready = time.monotonic() - start
         await answer
-        await client.stop_server()
     return {"answers": answered[0], "ready": ready}
 
 
 async def measure(hubs: dict[str, tuple[HubProcess, str]], api: Api, runs: int) -> None:
     for hub, pod in hubs.values():  # warm up: images, caches
-        await start_once(hub, api, pod, USERS[0])
+        await start_once(hub, api, pod, USERS[0], "warm")
     found: dict[str, list[Seconds]] = {name: [] for name in hubs}
     for number in range(runs):
         username = USERS[number % len(USERS)]
         # Who goes first alternates.
         for name in sorted(hubs, reverse=bool(number % 2)):
             hub, pod = hubs[name]
-            found[name].append(await start_once(hub, api, pod, username))
+            found[name].append(await start_once(hub, api, pod, username, f"s{number}"))
             shown = "  ".join(f"{found[name][-1][moment]:6.2f} s" for moment in MOMENTS)
             print(f"  run {number + 1:2}  {name:20} {shown}", flush=True)
     (ours, mine), (_, theirs) = found.items()
@@ -130,21 +138,21 @@ def same_homes(volume: dict[str, object]) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--bare", action="store_true", help="KubeSpawner without any volume")
     args = parser.parse_args()
     bed = load_bed()
     kubectl = Kubectl(bed, f"bench-{secrets.token_hex(4)}")
     kubectl.text("create", "namespace", kubectl.namespace)
-    options = bed_options(bed, kubectl.namespace)
+    options = merged(bed_options(bed, kubectl.namespace), NAMED)
     stock = {
-        "JupyterHub": {"spawner_class": "kubespawner.KubeSpawner"},
+        "JupyterHub": NAMED["JupyterHub"] | {"spawner_class": "kubespawner.KubeSpawner"},
         "KubeSpawner": {
             name: options["ProfileKubeSpawner"][name]
             for name in ("namespace", "image", "cmd", "start_timeout")
         }
         # Root is what the image's user is: the stock spawner has no home of the user's to go to.
-        | {"pod_name_template": "stock-{user_server}", "args": ["--allow-root"]}
+        | {"pod_name_template": "stock-{username}-{servername}", "args": ["--allow-root"]}
         | ({} if args.bare else same_homes(options["ProfileKubeSpawner"]["home_volume"])),
     }
     directory = {"LDAPProfileAuthenticator": options["LDAPProfileAuthenticator"]}

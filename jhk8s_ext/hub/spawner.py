@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 from jupyterhub.utils import maybe_future
@@ -11,6 +12,7 @@ from kubespawner import KubeSpawner
 from jhk8s_ext.clients.kubernetes import SecretStore
 from jhk8s_ext.errors import ConfigError, IdentityError, Jhk8sError, UpstreamError
 from jhk8s_ext.hub.manifest import write_back
+from jhk8s_ext.hub.readiness import until_it_listens
 from jhk8s_ext.hub.refusals import refusal
 from jhk8s_ext.hub.settings import PodOptions
 from jhk8s_ext.identity import Profile
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from jhk8s_ext.pod.secrets import ServerSecret
 
 _LOOK_AGAIN_SECONDS = 0.5
+
+#: How long a started pod may take to listen before JupyterHub's own wait goes on.
+_LISTEN_SECONDS = 10
 
 
 class ProfileKubeSpawner(PodOptions, KubeSpawner):
@@ -94,7 +99,7 @@ class ProfileKubeSpawner(PodOptions, KubeSpawner):
         if self.profile is None:
             return await super()._start()
         self._older_uid = None
-        start = asyncio.ensure_future(super()._start())
+        start = asyncio.ensure_future(self._start_and_listen())
         failure = asyncio.ensure_future(self._shim_failure())
         try:
             await asyncio.wait({start, failure}, return_when=asyncio.FIRST_COMPLETED)
@@ -104,6 +109,13 @@ class ProfileKubeSpawner(PodOptions, KubeSpawner):
         finally:
             start.cancel()
             failure.cancel()
+
+    async def _start_and_listen(self) -> Any:
+        begin = time.monotonic()
+        url = await super()._start()
+        remaining = self.start_timeout - (time.monotonic() - begin)
+        await until_it_listens(url, min(_LISTEN_SECONDS, remaining / 2))
+        return url
 
     async def _shim_failure(self) -> str:
         """Wait until the shim of the pod that is being started has failed; return why."""

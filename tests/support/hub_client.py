@@ -66,18 +66,18 @@ class HubClient:
         ) as response:
             return response.status, await response.text()
 
-    async def start_server(self, options: dict[str, Any] | None = None) -> float:
-        """Start the default server and wait until it is ready; return the seconds it took.
+    async def start_server(self, options: dict[str, Any] | None = None, *, name: str = "") -> float:
+        """Start a server and wait until it is ready; return the seconds it took.
 
-        One that runs already will do.
+        One that runs already will do. Without a name it is the default server.
         """
         start = time.monotonic()
-        status, text = await self.request_server(options)
+        status, text = await self.request_server(options, name=name)
         if status == 400 and "already running" in text:
             return 0.0
         if status not in (201, 202):
             raise AssertionError(f"start of {self.username}'s server: {status} {text}")
-        path = f"/hub/api/users/{quote(self.username)}/server/progress"
+        path = self._server_path(name) + "/progress"
         async with self._session.get(self.url + path) as response:
             events = [
                 json.loads(line.removeprefix("data: "))
@@ -99,17 +99,23 @@ class HubClient:
         _, page = await self.get(f"/hub/spawn-pending/{quote(self.username)}")
         return page
 
-    async def request_server(self, options: dict[str, Any] | None = None) -> tuple[int, str]:
-        path = f"/hub/api/users/{quote(self.username)}/server"
+    async def request_server(
+        self, options: dict[str, Any] | None = None, *, name: str = ""
+    ) -> tuple[int, str]:
         async with self._session.post(
-            self.url + path, json=options or {}, headers=await self._xsrf("/hub/home")
+            self.url + self._server_path(name),
+            json=options or {},
+            headers=await self._xsrf("/hub/home"),
         ) as response:
             return response.status, await response.text()
 
+    def _server_path(self, name: str = "") -> str:
+        own = f"/hub/api/users/{quote(self.username)}"
+        return f"{own}/servers/{quote(name)}" if name else f"{own}/server"
+
     async def stop_server(self) -> None:
-        path = f"/hub/api/users/{quote(self.username)}/server"
         async with self._session.delete(
-            self.url + path, headers=await self._xsrf("/hub/home")
+            self.url + self._server_path(), headers=await self._xsrf("/hub/home")
         ) as response:
             assert response.status in (202, 204), await response.text()
         for _ in range(300):
