@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from jhk8s_ext.errors import IdentityError
@@ -78,11 +78,14 @@ class AccountIds:
         Subject of each group that has a number, to the number.
     gid
         Of the primary group; None for a group of the account's own, whose gid is the uid.
+    problems
+        Subject of each group that cannot have one, to the reason.
     """
 
     uid: int
     gids: Mapping[str, int]
     gid: int | None = None
+    problems: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,18 +123,43 @@ class BuiltProfile:
     warnings: tuple[str, ...]
 
 
-def claimed_ids(account: SourceAccount) -> AccountIds:
+def claimed_ids(account: SourceAccount, uid: int | None = None) -> AccountIds:
     """Return the numbers that the source itself gives.
+
+    Parameters
+    ----------
+    account
+        What the source says.
+    uid
+        In the place of the source's.
 
     Raises
     ------
     IdentityError
         If it gives the account none.
     """
+    return AccountIds(
+        uid=claimed_uid(account) if uid is None else uid,
+        gid=account.gid,
+        gids={group.subject: group.gid for group in account.groups if group.gid is not None},
+        problems={group.subject: group.problem for group in account.groups if group.problem},
+    )
+
+
+def claimed_uid(account: SourceAccount) -> int:
+    """Return the uid that the source itself gives.
+
+    Raises
+    ------
+    IdentityError
+        If it gives none.
+    """
     if account.uid is None:
-        raise IdentityError(f"{account.subject!r} of {account.source} has no uid")
-    gids = {group.subject: group.gid for group in account.groups if group.gid is not None}
-    return AccountIds(uid=account.uid, gid=account.gid, gids=gids)
+        raise IdentityError(
+            f"{account.subject!r} of {account.source} has no uid; a uid_strategy other than "
+            "'claim' gives it one"
+        )
+    return account.uid
 
 
 def build_profile(
@@ -205,8 +233,8 @@ def shared_groups(profile: Profile) -> Iterator[str]:
 
 
 def _number(group: SourceGroup, ids: AccountIds) -> int:
-    if group.problem:
-        raise IdentityError(group.problem)
+    if problem := ids.problems.get(group.subject):
+        raise IdentityError(problem)
     number = ids.gids.get(group.subject)
     if number is None:
         raise IdentityError("it has no gid")

@@ -1,8 +1,10 @@
-"""Which uids and gids a person may have."""
+"""Which uids and gids a person may have, and the rows that remember who has which."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from enum import Enum
 
 from jhk8s_ext.errors import IdentityError
 
@@ -18,6 +20,126 @@ RESERVED_IDS = frozenset(
 
 #: Linux ids are 32 bits without sign, but Kubernetes admits int32 only in a securityContext.
 MAX_ID = 2**31 - 1
+
+
+#: Longest subject or name that a row holds.
+MAX_TEXT_LENGTH = 4096
+
+
+class IdKind(str, Enum):
+    """What a number is of."""
+
+    USER = "user"
+    GROUP = "group"
+
+    @property
+    def word(self) -> str:
+        """Return ``uid`` or ``gid``."""
+        return "uid" if self is IdKind.USER else "gid"
+
+    @property
+    def other(self) -> IdKind:
+        """Return the kind whose numbers may not be the same: a user's own group has gid = uid."""
+        return IdKind.GROUP if self is IdKind.USER else IdKind.USER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdRange:
+    """Numbers from ``low`` to ``high``, both included.
+
+    Parameters
+    ----------
+    low, high
+        Its ends.
+    setting
+        Full path of the option that says so, for messages.
+    """
+
+    low: int
+    high: int
+    setting: str
+
+    def __contains__(self, number: int) -> bool:
+        return self.low <= number <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low} to {self.high}"
+
+    def overlaps(self, other: IdRange) -> bool:
+        """Say whether a number is in both."""
+        return self.low <= other.high and other.low <= self.high
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdRow:
+    """Who holds a number, for good.
+
+    Parameters
+    ----------
+    kind
+        Of what.
+    number
+        The uid or gid.
+    name
+        What the source last called the holder.
+    source, subject
+        The holder; both empty for an imported row that waits for the first account of its name.
+    allocated_at
+        When it was given out: UTC to the second, as ``2026-01-31T09:30:00Z``.
+    """
+
+    kind: IdKind
+    number: int
+    name: str
+    source: str
+    subject: str
+    allocated_at: str
+
+    @property
+    def holder(self) -> str:
+        """Return who holds it, for messages."""
+        if self.subject:
+            return f"{self.subject!r} of {self.source}"
+        return f"the imported {self.name!r}"
+
+
+def hashed_range(kind: IdKind, setting: str = "") -> IdRange:
+    """Return the numbers that `hashed_id` gives: those of users and of groups are disjoint."""
+    base, count = _HASHED[kind]
+    return IdRange(low=base, high=base + count - 1, setting=setting)
+
+
+def hashed_id(kind: IdKind, name: str) -> int:
+    """Return the number that a name alone leads to.
+
+    A user's is MD5 of the name modulo 2^30, plus 2000, as other hubs of classrooms number theirs,
+    so that homes made by those keep their owners.
+    """
+    base, count = _HASHED[kind]
+    # A name of the source's may hold anything; no secret depends on the digest.
+    content = name.encode("utf-8", "surrogatepass")
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return int(digest, 16) % count + base
+
+
+#: Lowest number and how many there are. The groups' begin where the users' end, and end below
+#: 2^31 - 1 with some room.
+_HASHED = {
+    IdKind.USER: (2000, 2**30),
+    IdKind.GROUP: (2**30 + 2000, 2**30 - 4096),
+}
+
+
+def is_text_for_a_row(text: str) -> bool:
+    """Say whether a text can be a row's name or subject in every database.
+
+    PostgreSQL takes no NUL, and UTF-8 no lone surrogates.
+    """
+    return (
+        0 < len(text) <= MAX_TEXT_LENGTH
+        and "\0" not in text
+        and not any("\ud800" <= character <= "\udfff" for character in text)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jhk8s_ext.errors import IdentityError
-from jhk8s_ext.identity.ids import MAX_ID, RESERVED_IDS, IdLimits
+from jhk8s_ext.identity.ids import (
+    MAX_ID,
+    RESERVED_IDS,
+    IdKind,
+    IdLimits,
+    IdRange,
+    hashed_id,
+    hashed_range,
+    is_text_for_a_row,
+)
 
 LIMITS = IdLimits(uid_floor=1000, gid_floor=500)
 
@@ -65,3 +74,39 @@ def test_an_accepted_id_is_one_that_a_kernel_and_kubernetes_take(value, floor):
     else:
         assert max(floor, 1) <= value <= MAX_ID
         assert value not in RESERVED_IDS
+
+
+# What `printf %s NAME | md5sum` prints, modulo 2^30, plus 2000.
+@pytest.mark.parametrize(
+    ("name", "uid"),
+    [("ada", 649944873), ("grace.hopper", 237972653), ("zoë", 967452647), ("", 754469454)],
+)
+def test_hashed_uids_are_those_that_homes_have_already(name, uid):
+    assert hashed_id(IdKind.USER, name) == uid
+
+
+@given(st.text())
+def test_hashed_numbers_are_peoples_and_apart(name):
+    uid, gid = hashed_id(IdKind.USER, name), hashed_id(IdKind.GROUP, name)
+    assert 2000 <= uid < 2000 + 2**30 <= gid < MAX_ID
+    assert uid in hashed_range(IdKind.USER)
+    assert gid in hashed_range(IdKind.GROUP)
+    assert not hashed_range(IdKind.USER).overlaps(hashed_range(IdKind.GROUP))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "overlap"),
+    [((1, 5), (6, 9), False), ((1, 6), (6, 9), True), ((1, 9), (3, 4), True)],
+)
+def test_ranges_overlap_where_a_number_is_in_both(one, other, overlap):
+    first, second = (IdRange(low=low, high=high, setting="") for low, high in (one, other))
+    assert first.overlaps(second) is second.overlaps(first) is overlap
+
+
+@given(st.text() | st.text(st.characters(categories=["Cs", "Cc"])))
+def test_a_text_for_a_row_is_one_that_every_database_takes(text):
+    if is_text_for_a_row(text):
+        assert "\0" not in text
+        assert text.encode("utf-8").decode("utf-8") == text != ""
+    else:
+        assert text == "" or "\0" in text or any("\ud800" <= c <= "\udfff" for c in text)
