@@ -1,107 +1,46 @@
-"""One login against a directory.
+"""What is asked of a directory: logins, accounts in their users' absence, and whether it works.
 
 The calls block and belong in a worker thread, never on the hub's event loop.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-import ldap3
-from ldap3.core.exceptions import LDAPException, LDAPInvalidDnError, LDAPInvalidFilterError
+from ldap3.core.exceptions import LDAPException
 from ldap3.utils.conv import escape_filter_chars
 from ldap3.utils.dn import escape_rdn
 
-from jhk8s_ext.clients.ldap_connection import bind, connect, normalise_dn, search
-from jhk8s_ext.errors import ConfigError, IdentityError, UpstreamError
+from jhk8s_ext.clients.ldap_groups import find_groups
+from jhk8s_ext.errors import ConfigError, IdentityError
+from jhk8s_ext.identity.dn import is_dn, normalise_dn
 from jhk8s_ext.identity.ldap import DirectoryEntry, DirectoryLogin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable
 
-    from jhk8s_ext.clients.ldap_connection import ServerSettings
+    from jhk8s_ext.clients.ldap_deadline import Deadline
+    from jhk8s_ext.clients.ldap_directory import Directory, Server
+    from jhk8s_ext.clients.ldap_session import Session
+    from jhk8s_ext.clients.ldap_settings import DirectorySettings, LookupSettings
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DirectorySettings:
-    """How to log in, and what to read.
-
-    Parameters
-    ----------
-    server
-        The directory.
-    bind_dn_templates
-        DNs to try in turn, with ``{username}``; empty where the looked-up DN is bound.
-    lookup
-        What to search before the bind, or None.
-    search_base, search_filter, search_attributes
-        A further search which has to find one entry, unless the filter is empty; the filter may
-        hold ``{username}`` and ``{userattr}``.
-    user_attribute
-        The attribute that login names are looked up in.
-    user_attributes, group_attributes
-        What to read of the user's entry and of groups.
-    group_base
-        Where groups are searched; empty where there are none.
-    group_filter
-        Filter for the groups of a user, with ``{userdn}`` and ``{uid}``.
-    uid_attribute, gid_attribute
-        The attributes that hold the uid, which only accounts have, and the gid, in users and
-        groups.
-    allowed_groups
-        DNs of which membership is reported.
-    """
-
-    server: ServerSettings
-    bind_dn_templates: Sequence[str]
-    lookup: LookupSettings | None
-    search_base: str
-    search_filter: str
-    search_attributes: Sequence[str]
-    user_attribute: str
-    user_attributes: Sequence[str]
-    group_base: str
-    group_filter: str
-    group_attributes: Sequence[str]
-    uid_attribute: str
-    gid_attribute: str
-    allowed_groups: Sequence[str]
+_Answer = TypeVar("_Answer")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LookupSettings:
-    """How a DN is found from a login name.
-
-    Parameters
-    ----------
-    user, password
-        The service account; both None for an anonymous search.
-    search_filter
-        Filter with ``{login_attr}`` and ``{login}``.
-    name_attribute
-        The attribute that holds the name for ``bind_dn_templates``; empty to keep the typed one.
-    use_found_name
-        Whether that name is the username from then on.
-    """
-
-    user: str | None
-    password: str | None = field(repr=False)
-    search_filter: str
-    name_attribute: str
-    use_found_name: bool
-
-
-def fetch_login(settings: DirectorySettings, username: str, password: str) -> DirectoryLogin | None:
+def log_in(
+    directory: Directory, username: str, password: str, deadline: Deadline
+) -> DirectoryLogin | None:
     """Log in and read the account and its groups.
 
     Parameters
     ----------
-    settings
-        The directory.
+    directory
+        To ask.
     username, password
-        As typed; the password not blank (a bind without one is anonymous and always succeeds,
-        RFC 4513 section 5.1.2).
+        As typed. A blank password is refused (a bind without one is anonymous and always
+        succeeds, RFC 4513 section 5.1.2).
+    deadline
+        Of the login.
 
     Returns
     -------
@@ -119,137 +58,238 @@ def fetch_login(settings: DirectorySettings, username: str, password: str) -> Di
     IdentityError
         If the account may not read its own entry.
     """
+    if not (_is_text(username) and _is_text(password) and password.strip()):
+        return None
+    settings = directory.settings
+    return _ask(directory, deadline, lambda server: _log_in(settings, server, username, password))
+
+
+def read_account(
+    directory: Directory,
+    username: str,
+    is_known: Callable[[DirectoryEntry], bool],
+    deadline: Deadline,
+) -> DirectoryLogin:
+    """Read an account and its groups by the service account.
+
+    Parameters
+    ----------
+    directory
+        To ask, with a service account.
+    username
+        JupyterHub's.
+    is_known
+        Which of several entries, where DN templates lead to several, is the account.
+    deadline
+        For all of it.
+
+    Raises
+    ------
+    IdentityError
+        If there is no such account any more.
+    UpstreamError, ConfigError
+        As `log_in`.
+    """
+    if not _is_text(username):
+        raise IdentityError(f"{username!r} is no name in a directory")
+    settings = directory.settings
+    return _ask(
+        directory,
+        deadline,
+        lambda server: server.by_service(
+            lambda session: _read_again(settings, session, username, is_known)
+        ),
+    )
+
+
+def probe(directory: Directory, deadline: Deadline) -> None:
+    """Find out whether the directory can be reached, and lets the service account in.
+
+    Raises
+    ------
+    UpstreamError, ConfigError
+        If not.
+    """
+    _ask(directory, deadline, lambda server: server.probe())
+
+
+def _ask(directory: Directory, deadline: Deadline, work: Callable[[Server], _Answer]) -> _Answer:
     try:
-        return _log_in(settings, username, password)
-    except (LDAPInvalidFilterError, LDAPInvalidDnError) as error:
+        return directory.ask(deadline, work)
+    except LDAPException as error:
         raise ConfigError(
             "LDAPProfileAuthenticator", f"a filter or DN is invalid: {error}"
         ) from error
-    except (LDAPException, OSError) as error:
-        raise UpstreamError(
-            f"the directory {settings.server} failed: {type(error).__name__}: {error}"
-        ) from error
 
 
-def _log_in(settings: DirectorySettings, username: str, password: str) -> DirectoryLogin | None:
-    found = None
-    name = username
+def _log_in(
+    settings: DirectorySettings, server: Server, username: str, password: str
+) -> DirectoryLogin | None:
+    found, name = None, username
     if settings.lookup:
-        found = _look_up(settings, settings.lookup, username)
+        lookup = settings.lookup
+        found = server.by_service(lambda session: _look_up(settings, lookup, session, username))
         if found is None:
             return None
-        if settings.lookup.name_attribute:
-            name = _only_value(found, settings.lookup.name_attribute)
-    # The looked-up DN is bound as it is: it is no template, whatever braces it holds.
-    dns = [dn.format(username=escape_rdn(name)) for dn in settings.bind_dn_templates]
-    if found and not dns:
-        dns = [found.dn]
-    for dn in dns:
-        with connect(settings.server) as connection:
-            if bind(connection, dn, password):
-                return _read_login(settings, connection, dn, found, (username, name))
+        name = _found_name(lookup, found, username)
+    for dn in _dns(settings, name, found):
+        with server.bound(dn, password) as session:
+            if session is not None:
+                reader = _Reader(settings, session, name)
+                return reader.read(dn, found, username)
     return None
 
 
-def _read_login(
+def _read_again(
     settings: DirectorySettings,
-    connection: ldap3.Connection,
-    dn: str,
-    found: DirectoryEntry | None,
-    names: tuple[str, str],
-) -> DirectoryLogin | None:
-    typed, name = names
-    if settings.search_filter:
-        search_filter = settings.search_filter.format(
-            userattr=settings.user_attribute, username=escape_filter_chars(name)
+    session: Session,
+    username: str,
+    is_known: Callable[[DirectoryEntry], bool],
+) -> DirectoryLogin:
+    found, name = None, username
+    if settings.lookup:
+        found = _look_up(settings, settings.lookup, session, username, is_found_name=True)
+        if found is None:
+            raise IdentityError(f"the directory has no single account {username!r} (any more)")
+        name = _found_name(settings.lookup, found, username)
+    reader = _Reader(settings, session, name)
+    dns = _dns(settings, name, found)
+    entries = [entry for dn in dns if (entry := reader.entry(dn, found)) is not None]
+    if len(entries) > 1:
+        entries = [entry for entry in entries if is_known(entry)] or entries
+    if len(entries) != 1:
+        raise IdentityError(f"the directory has no single account {username!r} (any more)")
+    login = reader.read(entries[0].dn, entries[0], username)
+    if login is None:
+        raise IdentityError(
+            f"{entries[0].dn!r} does not match LDAPProfileAuthenticator.search_filter (any more)"
         )
-        entries = search(
-            connection, settings.search_base, search_filter, settings.search_attributes
-        )
-        if len(entries) != 1:
-            return None
-    user = found
-    if user is None or normalise_dn(user.dn) != normalise_dn(dn):
-        # BASE: below the entry of a user there may be others.
-        entries = search(
-            connection, dn, "(objectClass=*)", settings.user_attributes, scope=ldap3.BASE
-        )
-        if not entries:
+    return login
+
+
+class _Reader:
+    """Reads one account.
+
+    Parameters
+    ----------
+    settings
+        What to read.
+    session
+        Who reads.
+    name
+        For filters.
+    """
+
+    def __init__(self, settings: DirectorySettings, session: Session, name: str) -> None:
+        self._settings = settings
+        self._session = session
+        self._name = name
+
+    def read(self, dn: str, known: DirectoryEntry | None, username: str) -> DirectoryLogin | None:
+        """Read the account that is bound; None where it does not match the search filter."""
+        settings = self._settings
+        if settings.search_filter:
+            matches = self._matches(() if known else settings.user_attributes)
+            if len(matches) != 1:
+                return None
+            known = known or matches[0]
+        user = self.entry(dn, known)
+        if user is None:
             raise IdentityError(f"{dn!r} may not read its own entry in the directory")
-        user = entries[0]
-    membership = settings.group_filter.format(
-        userdn=escape_filter_chars(user.dn),
-        uid=escape_filter_chars(_spelling(user, settings.user_attribute, name)),
-    )
-    groups = _search_groups(settings, connection, user, membership)
-    use_found_name = bool(settings.lookup and settings.lookup.use_found_name)
-    return DirectoryLogin(
-        username=name if use_found_name else typed,
-        user=user,
-        groups=groups,
-        allowed_groups=tuple(_allowed_groups(settings, connection, user, groups, membership)),
-    )
+        spelling = _spelling(user, settings.user_attribute, self._name)
+        found = find_groups(settings.groups, self._session, user, spelling)
+        use_found_name = bool(settings.lookup and settings.lookup.use_found_name)
+        return DirectoryLogin(
+            username=self._name if use_found_name else username,
+            user=user,
+            groups=found.groups,
+            listed=found.listed,
+            primary=found.primary,
+        )
+
+    def entry(self, dn: str, known: DirectoryEntry | None) -> DirectoryEntry | None:
+        """Return the entry of a DN, or of the account that Active Directory knows by a name."""
+        if known is not None and normalise_dn(known.dn) == normalise_dn(dn):
+            return known
+        if is_dn(dn):
+            return self._session.read(dn, self._settings.user_attributes)
+        # A user principal name, or DOMAIN\name: both are one account's only.
+        attribute, value = "userPrincipalName", dn
+        if "@" not in dn:
+            attribute, value = "sAMAccountName", dn.rpartition("\\")[2]
+        entries = self._session.search(
+            self._settings.search_base,
+            f"({attribute}={escape_filter_chars(value)})",
+            self._settings.user_attributes,
+        )
+        return entries[0] if len(entries) == 1 else None
+
+    def _matches(self, attributes: tuple[str, ...] | object) -> list[DirectoryEntry]:
+        settings = self._settings
+        search_filter = _fill(
+            "search_filter",
+            settings.search_filter,
+            userattr=settings.user_attribute,
+            username=escape_filter_chars(self._name),
+        )
+        wanted = [*settings.search_attributes, *attributes]  # type: ignore[misc]
+        return self._session.search(settings.search_base, search_filter, wanted)
 
 
 def _look_up(
-    settings: DirectorySettings, lookup: LookupSettings, username: str
+    settings: DirectorySettings,
+    lookup: LookupSettings,
+    session: Session,
+    username: str,
+    *,
+    is_found_name: bool = False,
 ) -> DirectoryEntry | None:
-    with connect(settings.server) as connection:
-        if not bind(connection, lookup.user, lookup.password):
-            raise UpstreamError(
-                f"the directory {settings.server} refuses the service account "
-                f"{lookup.user!r} (LDAPProfileAuthenticator.lookup_dn_search_user)"
-            )
-        search_filter = lookup.search_filter.format(
-            login_attr=settings.user_attribute, login=escape_filter_chars(username)
-        )
-        attributes = {*settings.user_attributes, lookup.name_attribute} - {""}
-        entries = search(connection, settings.search_base, search_filter, sorted(attributes))
+    attribute = settings.user_attribute
+    if is_found_name and lookup.use_found_name:
+        attribute = lookup.name_attribute or attribute
+    search_filter = _fill(
+        "lookup_dn_search_filter",
+        lookup.search_filter,
+        login_attr=attribute,
+        login=escape_filter_chars(username),
+    )
+    attributes = {*settings.user_attributes, lookup.name_attribute} - {""}
+    entries = session.search(settings.search_base, search_filter, sorted(attributes))
     # Two entries are as good as none: nobody can say whose login it is.
     return entries[0] if len(entries) == 1 else None
 
 
-def _search_groups(
-    settings: DirectorySettings,
-    connection: ldap3.Connection,
-    user: DirectoryEntry,
-    membership: str,
-) -> tuple[DirectoryEntry, ...]:
-    if not settings.group_base:
-        return ()
-    search_filter = membership
-    if primary := user.first(settings.gid_attribute):
-        # Few directories list users in their primary group, so it is asked for by number; the
-        # accounts that have it as their primary group too are left out.
-        own = f"({settings.gid_attribute}={escape_filter_chars(primary)})"
-        search_filter = f"(|{membership}(&{own}(!({settings.uid_attribute}=*))))"
-    return tuple(search(connection, settings.group_base, search_filter, settings.group_attributes))
+def _dns(settings: DirectorySettings, name: str, found: DirectoryEntry | None) -> list[str]:
+    if found and not settings.bind_dn_templates:
+        # The looked-up DN is bound as it is: it is no template, whatever braces it holds.
+        return [found.dn]
+    escaped = escape_rdn(name) if name else ""
+    return [
+        _fill("bind_dn_template", template, username=escaped if "=" in template else name)
+        for template in settings.bind_dn_templates
+        if escaped
+    ]
 
 
-def _allowed_groups(
-    settings: DirectorySettings,
-    connection: ldap3.Connection,
-    user: DirectoryEntry,
-    groups: Iterable[DirectoryEntry],
-    membership: str,
-) -> Iterator[str]:
-    """Yield the allowed groups that list the user as a member.
+def _found_name(lookup: LookupSettings, found: DirectoryEntry, username: str) -> str:
+    if not lookup.name_attribute:
+        return username
+    values = found.values(lookup.name_attribute)
+    if len(values) != 1:
+        raise IdentityError(
+            f"{found.dn!r} has {len(values)} values of {lookup.name_attribute} "
+            "(LDAPProfileAuthenticator.lookup_dn_user_dn_attribute), expected one"
+        )
+    return values[0]
 
-    Those below ``group_base`` are known already, but for the primary group, which was found
-    whether it lists the user or not. It and any other is asked one by one, as upstream does.
-    """
-    primary = user.first(settings.gid_attribute)
-    found = {normalise_dn(group.dn): group.first(settings.gid_attribute) for group in groups}
-    base = normalise_dn(settings.group_base) if settings.group_base else None
-    for group in settings.allowed_groups:
-        dn = normalise_dn(group)
-        is_below = base is not None and dn[-len(base) :] == base
-        if is_below and dn not in found:
-            continue
-        if (is_below and found[dn] != primary) or search(
-            connection, group, membership, [ldap3.NO_ATTRIBUTES], scope=ldap3.BASE
-        ):
-            yield group
+
+def _fill(option: str, template: str, **values: str) -> str:
+    try:
+        return template.format(**values)
+    except (LookupError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"LDAPProfileAuthenticator.{option}", f"{template!r} cannot be filled in"
+        ) from error
 
 
 def _spelling(user: DirectoryEntry, attribute: str, name: str) -> str:
@@ -260,11 +300,9 @@ def _spelling(user: DirectoryEntry, attribute: str, name: str) -> str:
     return next((value for value in user.values(attribute) if value.lower() == name.lower()), name)
 
 
-def _only_value(entry: DirectoryEntry, attribute: str) -> str:
-    values = entry.values(attribute)
-    if len(values) != 1:
-        raise IdentityError(
-            f"{entry.dn!r} has {len(values)} values of {attribute} "
-            "(LDAPProfileAuthenticator.lookup_dn_user_dn_attribute), expected one"
-        )
-    return values[0]
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -5,26 +5,40 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+import weakref
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ldapauthenticator import LDAPAuthenticator
+from jupyterhub.utils import maybe_future
 from ldapauthenticator.ldapauthenticator import TlsStrategy
-from traitlets import Bool, Integer, Unicode
+from traitlets import All, TraitError, observe
 
-from jhk8s_ext.clients.ldap import DirectorySettings, LookupSettings, fetch_login
-from jhk8s_ext.clients.ldap_connection import ServerSettings
-from jhk8s_ext.errors import ConfigError, Jhk8sError, UpstreamError
+from jhk8s_ext.clients import ldap, ldap_check
+from jhk8s_ext.clients.ldap_deadline import Deadline
+from jhk8s_ext.clients.ldap_directory import Directory
+from jhk8s_ext.errors import ConfigError, IdentityError, Jhk8sError, UpstreamError
 from jhk8s_ext.hub.freshness import CannotAskError, RefreshingAuthenticator
+from jhk8s_ext.hub.ldap_options import DirectoryOptions
 from jhk8s_ext.hub.refusals import refusal
-from jhk8s_ext.identity.ldap import LDAPAttributes, read_account
+from jhk8s_ext.hub.workers import start_workers
+from jhk8s_ext.identity.disabled import check_enabled
+from jhk8s_ext.identity.ldap import LDAPAttributes, named_group, read_account, subject_of
+from jhk8s_ext.identity.policy import judge
+from jhk8s_ext.identity.profile import stored_account
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import ThreadPoolExecutor
+
     from jhk8s_ext.identity.account import SourceAccount
     from jhk8s_ext.identity.ldap import DirectoryEntry, DirectoryLogin
+    from jhk8s_ext.identity.policy import Standing
+
+_Answer = TypeVar("_Answer")
 
 
-class LDAPProfileAuthenticator(RefreshingAuthenticator, LDAPAuthenticator):
+class LDAPProfileAuthenticator(RefreshingAuthenticator, DirectoryOptions):
     """LDAPAuthenticator whose logins have a profile, and never block the hub.
 
     Every option of `ldapauthenticator` keeps its meaning but one default: certificates are
@@ -43,84 +57,51 @@ class LDAPProfileAuthenticator(RefreshingAuthenticator, LDAPAuthenticator):
         ),
     }
 
-    uid_attribute = Unicode("uidNumber", help="Attribute of the numeric user id (RFC 2307).").tag(
-        config=True
-    )
-
-    gid_attribute = Unicode(
-        "gidNumber", help="Attribute of the numeric group id, of users and of groups (RFC 2307)."
-    ).tag(config=True)
-
-    full_name_attribute = Unicode("cn", help="Attribute of the full name.").tag(config=True)
-
-    email_attribute = Unicode("mail", help="Attribute of the email address.").tag(config=True)
-
-    shell_attribute = Unicode("loginShell", help="Attribute of the login shell (RFC 2307).").tag(
-        config=True
-    )
-
-    group_search_base = Unicode(
-        help="""
-        Where the user's groups are searched, with ``group_search_filter``.
-
-        Empty: a profile holds the primary group only.
-        """,
-    ).tag(config=True)
-
-    group_name_attribute = Unicode("cn", help="Attribute of a group's name.").tag(config=True)
-
-    subject_attribute = Unicode(
-        help="""
-        Attribute that never changes for an account and is never given to another one, as
-        ``entryUUID`` of OpenLDAP or ``nsUniqueId`` of 389 Directory Server.
-
-        A username belongs to it for good. Empty: to the DN, so that an account which is moved or
-        renamed in the directory has to be freed in the hub first, and one that takes over the DN
-        of another takes over its username.
-        """,
-    ).tag(config=True)
-
-    tls_verify = Bool(
-        True,  # noqa: FBT003 - traitlets' own signature
-        help="""
-        Verify the directory's certificate, against the system's certificate authorities or
-        ``tls_kwargs["ca_certs_file"]``. Without it, anybody between the hub and the directory
-        reads passwords. ``tls_kwargs["validate"]`` has precedence.
-        """,
-    ).tag(config=True)
-
-    connect_timeout = Integer(
-        5, min=1, help="Seconds that connecting to the directory may take."
-    ).tag(config=True)
-
-    receive_timeout = Integer(
-        5, min=1, help="Seconds that the directory may take for one answer."
-    ).tag(config=True)
-
-    login_timeout = Integer(
-        10,
-        min=1,
-        help="Seconds after which a login is answered with 503, whatever the directory does.",
-    ).tag(config=True)
-
-    login_workers = Integer(
-        16, min=1, help="How many logins may be under way at once; further ones wait."
-    ).tag(config=True)
-
     def __init__(self, **kwargs: Any) -> None:
+        #: Whether the directory is that of the options as they are: reading them all takes time.
+        self._is_current = False
         super().__init__(**kwargs)
         # Made by the first login, when the configuration is complete.
         self._workers: ThreadPoolExecutor | None = None
+        self._places = asyncio.Semaphore(1)
+        self._directory: Directory | None = None
+        self._sweep: asyncio.TimerHandle | None = None
 
     def check_allow_config(self) -> None:
         """Say at start what makes passwords readable on the way."""
         super().check_allow_config()
         if self.tls_strategy == TlsStrategy.insecure:
             self.log.warning("LDAPProfileAuthenticator.tls_strategy: passwords travel unencrypted")
-        elif self._tls_options()["validate"] == ssl.CERT_NONE:
+        elif self.tls_options()["validate"] == ssl.CERT_NONE:
             self.log.warning(
                 "LDAPProfileAuthenticator.tls_verify: the directory's certificate is not verified"
             )
+
+    def check_settings(self) -> None:
+        """Find filters and DNs that cannot work, without the directory.
+
+        Raises
+        ------
+        TraitError
+            Naming the option.
+        """
+        super().check_settings()
+        try:
+            ldap_check.check_settings(self.directory_settings())
+        except ConfigError as error:
+            raise TraitError(str(error)) from error
+
+    async def probe(self) -> None:
+        """Find out whether a server answers, its certificate is good, and it lets us search."""
+        try:
+            await self._ask(ldap.probe)
+        except UpstreamError as error:
+            raise UpstreamError(
+                f"LDAPProfileAuthenticator.{self._server_option()}: {error}"
+            ) from error
+
+    def _server_option(self) -> str:
+        return "server_addresses" if self.server_addresses else "server_address"
 
     async def authenticate(
         self,
@@ -149,37 +130,148 @@ class LDAPProfileAuthenticator(RefreshingAuthenticator, LDAPAuthenticator):
             self.log.warning("Login of %r refused: blank password", username)
             return None
         try:
-            login = await self._fetch_login(username, password)
+            found = await self._ask(self._judged(ldap.log_in), username, password)
+            if found is not None:
+                return self._auth_model(*found)
         except Jhk8sError as error:
             self.log.error("Login of %r failed: %s", username, error)  # noqa: TRY400 - one sentence
             raise refusal(error, self.message_of(error)) from error
-        if login is None:
-            self.log.warning("Login of %r refused by the directory", username)
-            return None
-        return self._auth_model(login)
+        self.log.warning("Login of %r refused by the directory", username)
+        return None
 
-    async def _fetch_login(self, username: str, password: str) -> DirectoryLogin | None:
+    async def read_again(
+        self,
+        username: str,
+        auth_state: dict[str, Any],
+        handler: Any,  # noqa: ARG002 - the base class's signature
+    ) -> dict[str, Any]:
+        """Look the account up by the service account."""
+        if not self.lookup_dn and not self.lookup_dn_search_user:
+            raise CannotAskError(
+                "the directory answers users only, as LDAPProfileAuthenticator."
+                "lookup_dn_search_user names no service account",
+                expired=False,
+            )
+        stored = stored_account(auth_state.get("profile"))
+
+        def is_known(entry: DirectoryEntry) -> bool:
+            try:
+                return stored == ("ldap", subject_of(entry, self.subject_attribute))
+            except IdentityError:
+                return False
+
+        found = await self._ask(self._judged(ldap.read_account), username, is_known)
+        if found is None:
+            raise IdentityError(f"the directory has no account {username!r} (any more)")
+        model = self._auth_model(*found)
+        model["name"] = username if not self.use_lookup_dn_username else model["name"]
+        return model
+
+    async def check_blocked_users(self, username: str, authentication: Any = None) -> bool:
+        """Refuse members of blocked groups, too."""
+        blocked = (authentication or {}).get("blocked_groups", ())
+        if blocked:
+            self.log.warning(
+                "Login of %r refused: a member of blocked group %r", username, blocked[0]
+            )
+            return False
+        return bool(await maybe_future(super().check_blocked_users(username, authentication)))
+
+    async def _ask(self, question: Callable[..., _Answer], *args: Any) -> _Answer:
+        """Have a worker thread ask the directory, and wait for ``login_timeout`` at most."""
         if self._workers is None:
-            self._workers = ThreadPoolExecutor(self.login_workers, thread_name_prefix="jhk8s-ldap")
-        work = asyncio.get_running_loop().run_in_executor(
-            self._workers, fetch_login, self.directory_settings(), username, password
-        )
+            self._workers = start_workers(self.login_workers, "jhk8s-ldap")
+            self._places = asyncio.Semaphore(self.login_workers)
+        directory, workers = self._current_directory(), self._workers
+        deadline = Deadline(self.login_timeout)
+
+        async def ask() -> _Answer:
+            # Where many log in at once, the rest waits here, which costs the event loop least.
+            async with self._places:
+                return await asyncio.get_running_loop().run_in_executor(
+                    workers, lambda: question(directory, *args, deadline)
+                )
+
         try:
-            return await asyncio.wait_for(work, self.login_timeout)
+            return await asyncio.wait_for(ask(), self.login_timeout)
         except asyncio.TimeoutError:
             raise UpstreamError(
-                f"the directory {self.server_address}:{self.server_port} did not answer within "
-                f"{self.login_timeout} seconds (LDAPProfileAuthenticator.login_timeout)"
+                f"the directory did not answer within {self.login_timeout} seconds "
+                "(LDAPProfileAuthenticator.login_timeout)"
             ) from None
+        finally:
+            # However this ends, no thread stays with a server that drips or is silent.
+            deadline.abort()
+            self._sweep_later(directory)
 
-    def _auth_model(self, login: DirectoryLogin) -> dict[str, Any]:
+    @observe(All)
+    def _forget_settings(self, _change: Any) -> None:
+        self._is_current = False
+
+    def _current_directory(self) -> Directory:
+        """Return the directory of the settings as they are."""
+        if self._directory is not None and self._is_current:
+            return self._directory
+        settings = self.directory_settings()
+        self._is_current = True
+        if self._directory is None or self._directory.settings != settings:
+            if self._directory is not None:
+                self._directory.close()
+            log = self.log  # not the authenticator, which is to be collected
+            self._directory = Directory(settings, lambda text: log.warning("%s", text))
+            weakref.finalize(self, self._directory.close)
+        return self._directory
+
+    def _sweep_later(self, directory: Directory) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
+        self._sweep = asyncio.get_running_loop().call_later(
+            self.idle_service_timeout + 1, directory.close_idle
+        )
+
+    def close(self) -> None:
+        """Close the connections to the directory."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        if self._workers is not None:
+            self._workers.shutdown()
+            self._workers = None
+        if self._directory is not None:
+            self._directory.close()
+            self._directory = None
+
+    def _judged(
+        self, question: Callable[..., DirectoryLogin | None]
+    ) -> Callable[..., tuple[DirectoryLogin, Standing] | None]:
+        """Apply the rules to an answer where it is got: some accounts have thousands of groups."""
+        rules = self._current_directory().settings.groups.rules
+        attributes = self.ldap_attributes()
+
+        def ask(*args: Any) -> tuple[DirectoryLogin, Standing] | None:
+            login = question(*args)
+            if login is None:
+                return None
+            listed = [named_group(entry, attributes) for entry in login.listed]
+            primary = [named_group(entry, attributes) for entry in login.primary]
+            return login, judge(rules, listed, primary)
+
+        return ask
+
+    def _auth_model(self, login: DirectoryLogin, standing: Standing) -> dict[str, Any]:
+        check_enabled(login.user, datetime.now(timezone.utc))
+        is_admin = standing.is_admin
+        if is_admin is False:
+            is_admin = self.normalize_username(login.username) in self.admin_users
         auth_model: dict[str, Any] = {
             "name": login.username,
+            "admin": is_admin,
             "auth_state": {
-                "ldap_groups": list(login.allowed_groups),
+                "ldap_groups": list(standing.allowed),
                 "user_attributes": self._user_attributes(login.user),
             },
         }
+        if standing.blocked:
+            auth_model["blocked_groups"] = list(standing.blocked)
         if self.enable_auth_state:
             auth_model["directory"] = login
         return auth_model
@@ -189,73 +281,16 @@ class LDAPProfileAuthenticator(RefreshingAuthenticator, LDAPAuthenticator):
             return {name: list(values) for name, values in user.attributes.items()}
         return {name: list(user.values(name)) for name in self.auth_state_attributes}
 
-    async def read_again(
-        self,
-        username: str,  # noqa: ARG002
-        auth_state: dict[str, Any],  # noqa: ARG002
-        handler: Any,  # noqa: ARG002
-    ) -> dict[str, Any]:
-        """Look the account up by the service account."""
-        raise CannotAskError("the directory answers users only", expired=False)
-
     def read_account(self, auth_model: dict[str, Any]) -> SourceAccount:
         """Read the entries under ``directory``."""
         login: DirectoryLogin = auth_model["directory"]
         return read_account(login.user, login.groups, self.ldap_attributes())
 
     def ldap_attributes(self) -> LDAPAttributes:
-        """Return which attributes an account is read from."""
-        return LDAPAttributes(
-            uid=self.uid_attribute,
-            gid=self.gid_attribute,
-            full_name=self.full_name_attribute,
-            email=self.email_attribute,
-            shell=self.shell_attribute,
-            group_name=self.group_name_attribute,
-            subject=self.subject_attribute,
+        """Return which attributes an account is read from; no ids where we give them."""
+        attributes = super().ldap_attributes()
+        return replace(
+            attributes,
+            uid=attributes.uid if self.uid_strategy == "claim" else "",
+            gid=attributes.gid if self.gid_strategy == "claim" else "",
         )
-
-    def directory_settings(self) -> DirectorySettings:
-        """Return where the directory is and how to log in to it."""
-        attributes = self.ldap_attributes()
-        return DirectorySettings(
-            server=ServerSettings(
-                host=self.server_address,
-                port=self.server_port,
-                use_ssl=self.tls_strategy == TlsStrategy.on_connect,
-                start_tls=self.tls_strategy == TlsStrategy.before_bind,
-                tls_options=self._tls_options(),
-                connect_timeout_seconds=self.connect_timeout,
-                receive_timeout_seconds=self.receive_timeout,
-            ),
-            bind_dn_templates=tuple(self.bind_dn_template),
-            lookup=self._lookup_settings() if self.lookup_dn else None,
-            search_base=self.user_search_base or "",
-            search_filter=self.search_filter,
-            search_attributes=tuple(self.attributes),
-            user_attribute=self.user_attribute or "uid",
-            user_attributes=(
-                *attributes.of_users,
-                self.user_attribute or "uid",
-                *self.auth_state_attributes,
-            ),
-            group_base=self.group_search_base,
-            group_filter=self.group_search_filter,
-            group_attributes=attributes.of_groups,
-            uid_attribute=self.uid_attribute,
-            gid_attribute=self.gid_attribute,
-            allowed_groups=tuple(self.allowed_groups or ()),
-        )
-
-    def _lookup_settings(self) -> LookupSettings:
-        return LookupSettings(
-            user=self.lookup_dn_search_user,
-            password=self.lookup_dn_search_password,
-            search_filter=self.lookup_dn_search_filter,
-            name_attribute=self.lookup_dn_user_dn_attribute or "",
-            use_found_name=self.use_lookup_dn_username,
-        )
-
-    def _tls_options(self) -> dict[str, Any]:
-        verify = ssl.CERT_REQUIRED if self.tls_verify else ssl.CERT_NONE
-        return {"validate": verify, **self.tls_kwargs}

@@ -8,54 +8,23 @@ import time
 
 import pytest
 
-from jhk8s_ext.clients.ldap import DirectorySettings, LookupSettings, fetch_login
-from jhk8s_ext.clients.ldap_connection import ServerSettings, normalise_dn
 from jhk8s_ext.errors import ConfigError, UpstreamError
-from tests.support.slapd import GROUPS, PEOPLE, SERVICE_DN, SERVICE_PASSWORD, STAFF, free_port
-
-MEMBERSHIP = "(|(member={userdn})(uniqueMember={userdn})(memberUid={uid}))"
-
-
-def server_settings(slapd, **changes):
-    values = {
-        "host": "127.0.0.1",
-        "port": slapd.port,
-        "use_ssl": False,
-        "start_tls": True,
-        "tls_options": {"validate": ssl.CERT_REQUIRED, "ca_certs_file": str(slapd.ca_file)},
-        "connect_timeout_seconds": 2,
-        "receive_timeout_seconds": 2,
-    }
-    return ServerSettings(**(values | changes))
-
-
-def settings(server, **changes):
-    values = {
-        "server": server,
-        "bind_dn_templates": [f"uid={{username}},{PEOPLE}"],
-        "lookup": None,
-        "search_base": "dc=example,dc=edu",
-        "search_filter": "",
-        "search_attributes": [],
-        "user_attribute": "uid",
-        "user_attributes": ["uid", "uidNumber", "gidNumber", "cn", "mail", "loginShell"],
-        "group_base": GROUPS,
-        "group_filter": MEMBERSHIP,
-        "group_attributes": ["cn", "gidNumber"],
-        "uid_attribute": "uidNumber",
-        "gid_attribute": "gidNumber",
-        "allowed_groups": [],
-    }
-    return DirectorySettings(**(values | changes))
-
-
-LOOKUP = LookupSettings(
-    user=SERVICE_DN,
-    password=SERVICE_PASSWORD,
-    search_filter="({login_attr}={login})",
-    name_attribute="",
-    use_found_name=False,
+from jhk8s_ext.identity.policy import NamedGroup, matching
+from tests.support.directories import (
+    BY_LOOKUP,
+    LOOKUP,
+    SERVICE,
+    fetch_login,
+    rules,
+    server_settings,
+    settings,
 )
+from tests.support.slapd import GROUPS, PEOPLE, STAFF, free_port
+
+
+def allowed(directory, login):
+    groups = [NamedGroup(dn=group.dn, name=group.first("cn")) for group in login.listed]
+    return matching(directory.groups.rules.allowed, groups)
 
 
 def gids(login):
@@ -101,15 +70,14 @@ def test_group_names_arrive_as_they_are(slapd):
         ("é" * 200, "x"),
     ],
 )
-@pytest.mark.parametrize("lookup", [None, LOOKUP], ids=["template", "lookup"])
-def test_a_wrong_name_or_password_is_no_login(slapd, username, password, lookup):
-    templates = [] if lookup else [f"uid={{username}},{PEOPLE}"]
-    directory = settings(server_settings(slapd), bind_dn_templates=templates, lookup=lookup)
+@pytest.mark.parametrize("way", [{}, BY_LOOKUP], ids=["template", "lookup"])
+def test_a_wrong_name_or_password_is_no_login(slapd, username, password, way):
+    directory = settings(server_settings(slapd), **way)
     assert fetch_login(directory, username, password) is None
 
 
 def test_a_dn_can_be_looked_up(slapd):
-    directory = settings(server_settings(slapd), bind_dn_templates=[], lookup=LOOKUP)
+    directory = settings(server_settings(slapd), **BY_LOOKUP)
     login = fetch_login(directory, "ada", "ada-secret")
     assert login.user.dn == f"uid=ada,{PEOPLE}"
     assert 20101 in gids(login)
@@ -117,12 +85,12 @@ def test_a_dn_can_be_looked_up(slapd):
 
 def test_a_looked_up_dn_is_no_template(slapd):
     by_name = dataclasses.replace(LOOKUP, search_filter="(cn=Zoë {{Braces}} Müller)")
-    directory = settings(server_settings(slapd), bind_dn_templates=[], lookup=by_name)
+    directory = settings(server_settings(slapd), **BY_LOOKUP | {"lookup": by_name})
     assert fetch_login(directory, "zoe", "zoe-secret").user.dn == f"uid=zoe,{PEOPLE}"
 
 
 def test_a_name_with_two_entries_is_no_login(slapd):
-    directory = settings(server_settings(slapd), bind_dn_templates=[], lookup=LOOKUP)
+    directory = settings(server_settings(slapd), **BY_LOOKUP)
     assert fetch_login(directory, "alan", "alan-secret") is None
     assert fetch_login(directory, "alan", "Alan-staff-secret") is None
 
@@ -142,21 +110,22 @@ def test_a_search_filter_has_to_find_one_entry(slapd):
     assert fetch_login(directory, "grace", "grace-secret") is None
 
 
-@pytest.mark.parametrize("base", [GROUPS, ""], ids=["below the base", "one by one"])
+@pytest.mark.parametrize("base", [GROUPS, ""], ids=["below the base", "by search"])
 def test_allowed_groups_are_reported_as_configured(slapd, base):
     spelled = f"CN=CS101, {GROUPS.upper()}"
     other = f"cn=project-01,{GROUPS}"
-    directory = settings(server_settings(slapd), group_base=base, allowed_groups=[spelled, other])
-    assert fetch_login(directory, "ada", "ada-secret").allowed_groups == (spelled,)
-    assert fetch_login(directory, "grace", "grace-secret").allowed_groups == ()
+    directory = settings(server_settings(slapd), group_base=base, rules=rules(spelled, other))
+    assert allowed(directory, fetch_login(directory, "ada", "ada-secret")) == (spelled,)
+    assert allowed(directory, fetch_login(directory, "grace", "grace-secret")) == ()
 
 
 def test_the_primary_group_is_allowed_only_where_it_lists_the_user(slapd):
     own = f"cn=ada,{GROUPS}"
-    directory = settings(server_settings(slapd), allowed_groups=[own])
+    directory = settings(server_settings(slapd), rules=rules(own))
     login = fetch_login(directory, "ada", "ada-secret")
     assert own in {group.dn for group in login.groups}
-    assert login.allowed_groups == ()
+    assert allowed(directory, login) == ()
+    assert [group.dn for group in login.primary] == [own]
 
 
 def test_groups_do_not_depend_on_how_the_name_is_typed(slapd):
@@ -206,10 +175,10 @@ def test_a_certificate_of_another_host_is_refused(slapd):
 
 
 def test_a_refused_service_account_is_no_wrong_password(slapd):
-    wrong = dataclasses.replace(LOOKUP, password="wrong")
+    wrong = dataclasses.replace(SERVICE, password="wrong")
     with pytest.raises(UpstreamError, match="lookup_dn_search_user") as caught:
         fetch_login(
-            settings(server_settings(slapd), bind_dn_templates=[], lookup=wrong),
+            settings(server_settings(slapd), **BY_LOOKUP | {"service": wrong}),
             "ada",
             "ada-secret",
         )
@@ -282,19 +251,3 @@ def test_the_thread_of_a_silent_server_comes_back(slapd, talker, use_ssl):
     with pytest.raises(UpstreamError):
         fetch_login(settings(server), "ada", "ada-secret")
     assert time.monotonic() - start < 8
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("cn=A,dc=example", "CN=a, DC=Example"),
-        ("cn=a  b,dc=x", "cn=a b,dc=x"),
-        (r"cn=a\,b,dc=x", r"cn=a\2cb,dc=x"),
-    ],
-)
-def test_one_dn_has_many_spellings(one, other):
-    assert normalise_dn(one) == normalise_dn(other)
-
-
-def test_different_dns_stay_different():
-    assert normalise_dn("cn=a,ou=b,dc=x") != normalise_dn("cn=a,dc=x")

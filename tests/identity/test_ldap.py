@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from jhk8s_ext.errors import IdentityError
 from jhk8s_ext.identity import Group
 from jhk8s_ext.identity.account import ProfileSettings, build_profile, claimed_ids
+from jhk8s_ext.identity.disabled import STATUS_ATTRIBUTES
 from jhk8s_ext.identity.ids import IdLimits
 from jhk8s_ext.identity.ldap import DirectoryEntry, LDAPAttributes, read_account
 from tests.support.profiles import awkward_text, make_profile
@@ -59,7 +60,8 @@ def test_account_becomes_a_profile():
 
 
 def test_attributes_that_are_asked_for_are_those_that_are_read():
-    assert ATTRIBUTES.of_users == ("uidNumber", "gidNumber", "cn", "mail", "loginShell")
+    asked = ("uidNumber", "gidNumber", "cn", "mail", "loginShell", *STATUS_ATTRIBUTES)
+    assert ATTRIBUTES.of_users == asked
     assert ATTRIBUTES.of_groups == ("cn", "gidNumber")
 
 

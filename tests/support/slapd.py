@@ -24,9 +24,11 @@ class Slapd:
     ----------
     folder
         For its configuration, data, certificates and log.
+    source
+        Folder with its slapd.conf, tree.ldif and schema.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, source: Path = BED / "directory") -> None:
         self.port, self.tls_port = free_port(), free_port()
         self.ca_file = folder / "pki" / "ca.crt"
         self._log = folder / "slapd.log"
@@ -35,11 +37,9 @@ class Slapd:
         )
         (folder / "data").mkdir()
         config = folder / "slapd.conf"
-        template = string.Template((BED / "directory" / "slapd.conf").read_text())
-        config.write_text(
-            template.substitute(SOURCE=BED / "directory", STATE=folder, PKI=folder / "pki")
-        )
-        tree = BED / "directory" / "tree.ldif"
+        template = string.Template((source / "slapd.conf").read_text())
+        config.write_text(template.substitute(SOURCE=source, STATE=folder, PKI=folder / "pki"))
+        tree = source / "tree.ldif"
         subprocess.run(["/usr/sbin/slapadd", "-q", "-f", config, "-l", tree], check=True)
         self._config = config
         self.start()
@@ -51,6 +51,14 @@ class Slapd:
                 ["/usr/sbin/slapd", "-d", "stats", "-f", self._config, "-h", urls], stderr=log
             )
         wait_for_port(self.port)
+
+    def change(self, ldif: str) -> None:
+        """Apply changes, RFC 2849's change records; it is down for a moment."""
+        self.stop()
+        subprocess.run(
+            ["/usr/sbin/slapmodify", "-q", "-f", self._config], input=ldif, text=True, check=True
+        )
+        self.start()
 
     def operations(self) -> list[str]:
         """Return the requests so far, as BIND, SRCH and so on."""
