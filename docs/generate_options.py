@@ -10,15 +10,37 @@ import sys
 from pathlib import Path
 
 from jhk8s_ext.hub.authenticators import LDAPProfileAuthenticator
+from jhk8s_ext.hub.cilogon import CILogonProfileAuthenticator
+from jhk8s_ext.hub.github import GitHubProfileAuthenticator
+from jhk8s_ext.hub.google import GoogleProfileAuthenticator
+from jhk8s_ext.hub.oidc import GenericProfileAuthenticator
 from jhk8s_ext.hub.spawner import ProfileKubeSpawner
 
 PAGE = Path(__file__).parent / "reference" / "options.md"
+
+_OAUTHENTICATOR = "https://oauthenticator.readthedocs.io/en/latest/reference/api/gen"
 
 #: Every class that an operator names, and where the options that it inherits are documented.
 CLASSES = {
     LDAPProfileAuthenticator: (
         "`ldapauthenticator.LDAPAuthenticator`",
         "https://github.com/jupyterhub/ldapauthenticator#readme",
+    ),
+    GitHubProfileAuthenticator: (
+        "`oauthenticator.github.GitHubOAuthenticator`",
+        f"{_OAUTHENTICATOR}/github.html",
+    ),
+    GoogleProfileAuthenticator: (
+        "`oauthenticator.google.GoogleOAuthenticator`",
+        f"{_OAUTHENTICATOR}/google.html",
+    ),
+    CILogonProfileAuthenticator: (
+        "`oauthenticator.cilogon.CILogonOAuthenticator`",
+        f"{_OAUTHENTICATOR}/cilogon.html",
+    ),
+    GenericProfileAuthenticator: (
+        "`oauthenticator.generic.GenericOAuthenticator`",
+        f"{_OAUTHENTICATOR}/generic.html",
     ),
     ProfileKubeSpawner: (
         "`kubespawner.KubeSpawner`",

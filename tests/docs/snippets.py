@@ -18,8 +18,19 @@ from jupyterhub.app import JupyterHub
 from traitlets.config import Config
 
 from jhk8s_ext.hub.authenticators import LDAPProfileAuthenticator
+from jhk8s_ext.hub.cilogon import CILogonProfileAuthenticator
 from jhk8s_ext.hub.config import check_names, parse_config
+from jhk8s_ext.hub.github import GitHubProfileAuthenticator
+from jhk8s_ext.hub.google import GoogleProfileAuthenticator
+from jhk8s_ext.hub.oidc import GenericProfileAuthenticator
 from jhk8s_ext.hub.spawner import ProfileKubeSpawner
+
+BY_OAUTH = (
+    GitHubProfileAuthenticator,
+    GoogleProfileAuthenticator,
+    CILogonProfileAuthenticator,
+    GenericProfileAuthenticator,
+)
 
 PROJECT = Path(__file__).parents[2]
 PAGES = [
@@ -120,9 +131,17 @@ def make_parts(config: Config) -> dict[str, Any]:
     config = copy.deepcopy(config)
     # What the hub image and the chart's values set beside the snippet.
     config.Authenticator.setdefault("enable_auth_state", True)
+    authenticator = next(
+        (cls for cls in BY_OAUTH if cls.__name__ in config), LDAPProfileAuthenticator
+    )
+    if authenticator in BY_OAUTH:
+        for name in ("client_id", "client_secret"):
+            config.OAuthenticator.setdefault(name, "made up")
+    if authenticator is GenericProfileAuthenticator:
+        config.GenericOAuthenticator.setdefault("oidc_issuer", "https://id.example.edu")
     parts = {
         "hub": JupyterHub(config=config),
-        "authenticator": LDAPProfileAuthenticator(config=config),
+        "authenticator": authenticator(config=config),
         "spawner": ProfileKubeSpawner(_mock=True, config=config, api_token="made up"),
     }
     sections = {name for part in parts.values() for name in part.section_names()}

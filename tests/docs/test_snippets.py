@@ -37,7 +37,8 @@ async def check(snippet):
     """Load a snippet, and do with it what needs no directory and no cluster."""
     parts = make_parts(load(snippet))
     parts["authenticator"].check_allow_config()
-    parts["authenticator"].directory_settings()
+    if isinstance(parts["authenticator"], LDAPProfileAuthenticator):
+        parts["authenticator"].directory_settings()
     spawner = parts["spawner"]
     spawner.user.name = "ada"
     profile = make_profile(home=parts["authenticator"].home_template.format(username="ada"))
