@@ -37,7 +37,7 @@ Sections = dict[str, dict[str, Any]]
 _CLASS_OPTIONS = ("authenticator_class", "spawner_class", "proxy_class")
 
 
-def load_config_file(config: Config, path: Path) -> None:
+def load_config_file(config: Config, path: Path, *, is_checked: bool = True) -> None:
     """Set the options of a YAML file.
 
     An option that is set already is replaced, whole: mappings are not merged.
@@ -48,6 +48,8 @@ def load_config_file(config: Config, path: Path) -> None:
         JupyterHub's configuration, ``c``.
     path
         The file. An empty one is fine, a missing one is not.
+    is_checked
+        Whether a name that this hub does not have is an error, as it should be.
 
     Raises
     ------
@@ -59,7 +61,8 @@ def load_config_file(config: Config, path: Path) -> None:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), f"cannot be read: {error}") from error
     sections = parse_config(text, str(path))
-    check_names(sections, str(path))
+    if is_checked:
+        check_names(sections, str(path))
     for class_name, options in sections.items():
         config[class_name].update(options)
 
@@ -80,15 +83,7 @@ def parse_config(text: str, source: str) -> Sections:
         If it is not YAML, has a key twice, or is not a mapping of mappings. The message never
         quotes a value, which may be a password.
     """
-    try:
-        document = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-    except _DuplicateKeyError as error:
-        raise ConfigError(source, str(error)) from None
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{source}{line}", "is not YAML") from None
-    except (yaml.YAMLError, ValueError):
-        raise ConfigError(source, "is not YAML") from None
+    document = parse_yaml(text, source)
     if document is None:
         return {}
     if not isinstance(document, dict):
@@ -97,6 +92,33 @@ def parse_config(text: str, source: str) -> Sections:
         if not isinstance(options, dict):
             raise ConfigError(f"{source}: {class_name}", "is not a mapping of options")
     return document
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """Parse a YAML document.
+
+    Parameters
+    ----------
+    text
+        The document.
+    source
+        Its file, for messages.
+
+    Raises
+    ------
+    ConfigError
+        If it is not YAML, or has a key twice. The message never quotes a value, which may be a
+        password.
+    """
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    except _DuplicateKeyError as error:
+        raise ConfigError(source, str(error)) from None
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{source}{line}", "is not YAML") from None
+    except (yaml.YAMLError, ValueError):
+        raise ConfigError(source, "is not YAML") from None
 
 
 class _DuplicateKeyError(Exception):
@@ -136,15 +158,22 @@ def check_names(sections: Sections, source: str) -> None:
     ConfigError
         With the class or option, and the nearest name there is.
     """
+    for error in find_unknown_names(sections, source):
+        raise error
+
+
+def find_unknown_names(sections: Sections, source: str) -> Iterator[ConfigError]:
+    """Yield an error for each class or option that this hub does not have, as `check_names`."""
     known = _options_by_class(sections, source)
     for class_name, options in sections.items():
         if class_name not in known:
-            problem = f"this hub has no class of that name{_nearest(class_name, known)}"
-            raise ConfigError(f"{source}: {class_name}", problem)
+            problem = f"this hub has no class of that name{nearest(class_name, known)}"
+            yield ConfigError(f"{source}: {class_name}", problem)
+            continue
         for option in options:
             if option not in known[class_name]:
-                problem = f"there is no such option{_nearest(option, known[class_name])}"
-                raise ConfigError(f"{source}: {class_name}.{option}", problem)
+                problem = f"there is no such option{nearest(option, known[class_name])}"
+                yield ConfigError(f"{source}: {class_name}.{option}", problem)
 
 
 def _options_by_class(sections: Sections, source: str) -> dict[str, set[str]]:
@@ -177,6 +206,7 @@ def _subclasses(cls: type[Configurable]) -> Iterator[type[Configurable]]:
         yield from _subclasses(subclass)
 
 
-def _nearest(name: object, names: Iterable[str]) -> str:
+def nearest(name: object, names: Iterable[str]) -> str:
+    """Return a hint at the name that was perhaps meant, to end a sentence with."""
     matches = difflib.get_close_matches(str(name), names, n=1)
     return f"; {matches[0]!r} is close" if matches else ""

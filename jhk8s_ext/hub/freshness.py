@@ -82,9 +82,9 @@ class RefreshingAuthenticator(ProfileAuthenticator):
         min=0,
         help="""
         Seconds for which a profile may be used after its source last vouched for it, while the
-        source is down or wants the user to log in again.
+        source is down. 0: not at all.
 
-        0: not at all. Has no effect where a source cannot be asked without the user, as a
+        Has no effect where a source cannot be asked without the user, as a
         directory without a service account: then a profile is as old as its login.
         """,
     ).tag(config=True)
@@ -143,19 +143,26 @@ class RefreshingAuthenticator(ProfileAuthenticator):
         Raises
         ------
         tornado.web.HTTPError
-            Where a request by token comes from an account that may not be used: 403, or 503
-            where its source has been down for too long.
+            Where no login page can help, as the request comes with a token or is a start by
+            somebody else: 403, or 503 where the source has been down for too long.
         """
         if not self.enable_auth_state:
             return await maybe_future(super().refresh_user(user, handler, **kwargs))
-        finding = await self._ask(user, handler)
+        finding = await self._find(user, handler)
         if finding.auth_model is not None:
             return finding.auth_model
-        if finding.is_usable or not _is_by(handler, user):
-            # Of others' requests only a start needs the profile, and pre_spawn_start says why not.
+        if finding.is_usable:
             return True
-        if _is_by_token(handler) and finding.answer in (_Answer.GONE, _Answer.DOWN):
+        if _is_by(handler, user):
+            is_refused = _is_by_token(handler) and finding.answer in (_Answer.GONE, _Answer.DOWN)
+        else:
+            # Others start servers for the user, and stop them: that has to go on.
+            is_refused = handler.request.method != "DELETE"
+        if is_refused:
             raise self._refusal(finding)
+        if handler is not None and not _is_by_token(handler):
+            # JupyterHub 6.1.1 looks for it, and only pages that take tokens have it.
+            handler._token_authenticated = False  # noqa: SLF001
         return False
 
     async def pre_spawn_start(self, user: Any, spawner: Any) -> None:
@@ -165,7 +172,7 @@ class RefreshingAuthenticator(ProfileAuthenticator):
             return
         at, finding = self._found.get(user.name, (0.0, None))
         if finding is None or time.monotonic() - at > _RECENT_SECONDS:
-            finding = await self._ask(user, None)
+            finding = await self._find(user, None)
             if finding.auth_model is not None:
                 await self._store(user, finding.auth_model)
         if not finding.is_usable:
@@ -177,11 +184,11 @@ class RefreshingAuthenticator(ProfileAuthenticator):
         self._found.pop(profile.username, None)
         return profile
 
-    async def _ask(self, user: Any, handler: Any) -> _Finding:
+    async def _find(self, user: Any, handler: Any) -> _Finding:
         """Ask the source; those who ask at the same time share the answer."""
         asking = self._asking.get(user.name)
         if asking is None:
-            asking = asyncio.ensure_future(self._find(user, handler))
+            asking = asyncio.ensure_future(self._find_anew(user, handler))
             self._asking[user.name] = asking
             asking.add_done_callback(lambda _: self._asking.pop(user.name, None))
         finding = await asyncio.shield(asking)
@@ -189,7 +196,7 @@ class RefreshingAuthenticator(ProfileAuthenticator):
         self._found[user.name] = (time.monotonic(), kept)
         return finding
 
-    async def _find(self, user: Any, handler: Any) -> _Finding:
+    async def _find_anew(self, user: Any, handler: Any) -> _Finding:
         auth_state = await user.get_auth_state() or {}
         name, has_profile = user.name, "profile" in auth_state
         try:
@@ -200,8 +207,9 @@ class RefreshingAuthenticator(ProfileAuthenticator):
                 return _Finding(_Answer.EXPIRED, reason, is_usable=False)
             if not error.expired:
                 return _Finding(_Answer.UNASKED, "", is_usable=True)
+            # A source that takes back what it once granted may do so because the account is gone.
             reason = f"{name} has to log in again: {error}"
-            return _Finding(_Answer.EXPIRED, reason, self._has_grace(auth_state))
+            return _Finding(_Answer.EXPIRED, reason, is_usable=False)
         except IdentityError as error:
             reason = f"the account of {name} cannot be used: {error}"
             self.log.warning("%s", reason)

@@ -6,17 +6,17 @@ import fnmatch
 import time
 from typing import TYPE_CHECKING, Any
 
-from jupyterhub.auth import Authenticator
 from jupyterhub.utils import maybe_future
 from traitlets import Callable, Integer, List, TraitError, Unicode, validate
 
 from jhk8s_ext.errors import ConfigError, IdentityError, Jhk8sError, UpstreamError
 from jhk8s_ext.hub.binding import UsernameBinding
+from jhk8s_ext.hub.id_options import NumberedAccounts
 from jhk8s_ext.hub.refusals import refusal
+from jhk8s_ext.hub.startup import check_at_start, check_crypt_keys, end_hub
 from jhk8s_ext.identity.account import (
     ProfileSettings,
     build_profile,
-    claimed_ids,
     shared_groups,
 )
 from jhk8s_ext.identity.ids import IdLimits
@@ -24,10 +24,11 @@ from jhk8s_ext.identity.names import check_username
 from jhk8s_ext.identity.profile import is_plain_path
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Mapping
 
     from jhk8s_ext.identity import Profile
-    from jhk8s_ext.identity.account import AccountIds, SourceAccount
+    from jhk8s_ext.identity.account import SourceAccount
 
 #: What somebody is told whose login is refused for a reason that is for the administrator.
 REFUSED = "This account cannot be used here. The administrator finds the reason in the hub's log."
@@ -35,8 +36,11 @@ REFUSED = "This account cannot be used here. The administrator finds the reason 
 #: Key in ``auth_state``: when the source last vouched for the profile, in seconds of Unix time.
 CONFIRMED_AT = "profile_confirmed_at"
 
+#: How many groups that are left out are named in the log, at each login.
+_WARNINGS = 20
 
-class ProfileAuthenticator(Authenticator):
+
+class ProfileAuthenticator(NumberedAccounts):
     """What all our authenticators have in common.
 
     A subclass implements `read_account`. With ``enable_auth_state`` off it is the upstream class
@@ -101,6 +105,13 @@ class ProfileAuthenticator(Authenticator):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._binding = UsernameBinding()
+        self.probing: asyncio.Future[None] | None = None
+        if self.enable_auth_state and self.parent is not None:
+            try:
+                check_crypt_keys()
+            except TraitError as error:
+                end_hub(self, error)
+                raise
 
     @validate("home_template")
     def _check_home_template(self, proposal: dict[str, Any]) -> str:
@@ -114,13 +125,37 @@ class ProfileAuthenticator(Authenticator):
         return value
 
     def check_allow_config(self) -> None:
-        """Refuse to start without ``auth_state``, in which profiles live."""
-        super().check_allow_config()
+        """Say at start what cannot work, in one sentence each."""
+        if not self.any_allow_config:
+            self.log.warning(
+                "%s.allow_all: nobody may log in, as no option whose name begins with allow is set",
+                type(self).__name__,
+            )
+        check_at_start(self)
+
+    def check_settings(self) -> None:
+        """Check what can be known without the source.
+
+        Raises
+        ------
+        TraitError
+            Naming the setting that cannot work.
+        """
+        super().check_settings()
         if not self.enable_auth_state:
             raise TraitError(
                 f"{type(self).__name__}.enable_auth_state: profiles live in auth_state, set it to "
                 "true and JUPYTERHUB_CRYPT_KEY to the output of `openssl rand -hex 32`"
             )
+
+    async def probe(self) -> None:
+        """Ask the source for something harmless.
+
+        Raises
+        ------
+        Jhk8sError
+            If it does not answer as it should, naming the setting.
+        """
 
     def read_account(self, auth_model: dict[str, Any]) -> SourceAccount:
         """Return what the source says of the account that has logged in.
@@ -136,22 +171,6 @@ class ProfileAuthenticator(Authenticator):
             If the account cannot be used here.
         """
         raise NotImplementedError
-
-    async def assign_ids(
-        self,
-        username: str,  # noqa: ARG002 - for those that number accounts themselves
-        account: SourceAccount,
-    ) -> AccountIds:
-        """Return the numbers of an account and its groups: those that the source gives.
-
-        Raises
-        ------
-        IdentityError
-            If the account can have none.
-        UpstreamError
-            If they are kept somewhere that does not answer.
-        """
-        return claimed_ids(account)
 
     async def build_profile(self, auth_model: dict[str, Any]) -> Profile:
         """Build the profile of a login.
@@ -172,8 +191,12 @@ class ProfileAuthenticator(Authenticator):
         check_username(username)
         ids = await self.assign_ids(username, account)
         built = build_profile(username, account, ids, self.profile_settings())
-        for warning in built.warnings:
+        for warning in built.warnings[:_WARNINGS]:
             self.log.warning("%s", warning)
+        if len(built.warnings) > _WARNINGS:
+            self.log.warning(
+                "%s does not get %d more groups", username, len(built.warnings) - _WARNINGS
+            )
         return built.profile
 
     def profile_settings(self) -> ProfileSettings:
