@@ -260,6 +260,9 @@ def parse_url(url: str, setting: str) -> sa.URL:
         raise ConfigError(
             setting, "is not a database URL as SQLAlchemy takes it, dialect://user@host/name"
         ) from None
+    if "@" in (parsed.host or ""):
+        # What SQLAlchemy takes for the host begins within the password, and would be logged.
+        raise ConfigError(setting, "holds an @ that is not written as %40")
     place = parsed.database or ""
     in_memory = place in ("", ":memory:") or "mode=memory" in str(parsed) or ":memory:" in place
     if parsed.get_backend_name() == "sqlite" and in_memory:

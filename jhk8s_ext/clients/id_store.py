@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 #: How many numbers are looked at in one go for free ones.
 _WINDOW = 1000
 
+#: No number is of a user and of a group: the gid of a user's own group is the uid.
+_EVERY_KIND = [kind.value for kind in IdKind]
+
 
 class IdStore:
     """The table of ids.
@@ -148,7 +151,7 @@ class _Allocation:
         if not wanted:
             return
         kind = wanted[0].kind
-        query = sa.select(IDS).where(IDS.c.kind == kind.value)
+        query = sa.select(IDS).where(IDS.c.kind.in_(_EVERY_KIND))
         holders = {
             row.number: row
             for chunk in chunks(sorted({want.number for want in wanted if want.number}))
@@ -191,9 +194,9 @@ class _Allocation:
         while start <= span.high:
             end = min(start + _WINDOW, span.high + 1)
             query = sa.select(IDS.c.id).where(
-                IDS.c.kind == kind.value, IDS.c.id >= start, IDS.c.id < end
+                IDS.c.kind.in_(_EVERY_KIND), IDS.c.id >= start, IDS.c.id < end
             )
-            # Imported, or held since another strategy was in use.
+            # Imported, or held since another strategy or range was in use.
             held = set(self._connection.execute(query).scalars())
             yield from (number for number in range(start, end) if number not in held)
             start = end

@@ -11,6 +11,7 @@ from ldap3.core.exceptions import LDAPException
 from ldap3.utils.conv import escape_filter_chars
 from ldap3.utils.dn import escape_rdn
 
+from jhk8s_ext.clients.ldap_connection import MayNotSearchError
 from jhk8s_ext.clients.ldap_groups import find_groups
 from jhk8s_ext.errors import ConfigError, IdentityError
 from jhk8s_ext.identity.dn import is_dn, normalise_dn
@@ -56,7 +57,7 @@ def log_in(
     ConfigError
         If a filter or a DN of the settings cannot be parsed.
     IdentityError
-        If the account may not read its own entry.
+        If the account may not read its own entry, or may not search.
     """
     if not (_is_text(username) and _is_text(password) and password.strip()):
         return None
@@ -136,7 +137,13 @@ def _log_in(
         with server.bound(dn, password) as session:
             if session is not None:
                 reader = _Reader(settings, session, name)
-                return reader.read(dn, found, username)
+                try:
+                    return reader.read(dn, found, username)
+                except MayNotSearchError as error:
+                    raise IdentityError(
+                        f"the directory does not let {dn!r} search: the password may have to be "
+                        "changed first"
+                    ) from error
     return None
 
 
@@ -305,4 +312,5 @@ def _is_text(text: str) -> bool:
         text.encode()
     except UnicodeEncodeError:
         return False
-    return True
+    # Where a directory ends a text at a NUL, a password that begins with one would be blank.
+    return "\0" not in text

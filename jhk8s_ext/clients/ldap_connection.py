@@ -36,6 +36,11 @@ _REFUSALS = frozenset(
     }
 )
 
+
+class MayNotSearchError(UpstreamError):
+    """The directory lets somebody in, but does not let him search."""
+
+
 #: Answers of a server that is going down or overloaded.
 _DOWN = frozenset({results.RESULT_BUSY, results.RESULT_UNAVAILABLE})
 
@@ -313,4 +318,6 @@ def describe(code: int) -> str:
 
 
 def _kind_of(code: int) -> type[UpstreamError]:
+    if code == results.RESULT_INSUFFICIENT_ACCESS_RIGHTS:
+        return MayNotSearchError
     return ServerDownError if code in _DOWN else UpstreamError

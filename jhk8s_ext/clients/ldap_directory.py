@@ -95,6 +95,10 @@ class Directory:
             self._is_closed = True
         self.close_idle()
 
+    def has_others(self) -> bool:
+        """Say whether more than one server may be asked."""
+        return len(self._candidates()) > 1
+
     def _candidates(self) -> list[int]:
         """Return the servers that are not known to be dead, or else all."""
         now = time.monotonic()
@@ -186,9 +190,13 @@ class Server:
         """
         kept = self._directory.take_idle(self._index, self._deadline)
         if kept is not None:
-            with contextlib.suppress(ServerDownError):
+            try:
                 return self._use(kept, work)
-            # It had gone stale, which says nothing of the server.
+            except ServerDownError as error:
+                # It may have gone stale, which says nothing of the server. Silence costs time,
+                # which is better spent at another one.
+                if isinstance(error.__cause__, TimeoutError) and self._directory.has_others():
+                    raise
         return self._use(self._connect_service(), work)
 
     def probe(self) -> None:

@@ -284,7 +284,17 @@ class LDAPProfileAuthenticator(RefreshingAuthenticator, DirectoryOptions):
     def read_account(self, auth_model: dict[str, Any]) -> SourceAccount:
         """Read the entries under ``directory``."""
         login: DirectoryLogin = auth_model["directory"]
-        return read_account(login.user, login.groups, self.ldap_attributes())
+        attributes = self.ldap_attributes()
+        groups = login.groups
+        if not attributes.gid:
+            # The user has a group of his own then, of his name: one more would be no use.
+            own = [
+                entry
+                for entry in login.primary
+                if named_group(entry, attributes).name.lower() == auth_model["name"]
+            ]
+            groups = tuple(entry for entry in groups if entry not in own)
+        return read_account(login.user, groups, attributes)
 
     def ldap_attributes(self) -> LDAPAttributes:
         """Return which attributes an account is read from; no ids where we give them."""

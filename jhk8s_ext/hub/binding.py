@@ -56,17 +56,42 @@ class UsernameBinding:
             If the username is another account's.
         """
         name = profile.username
-        auth_state = await user.get_auth_state() if user is not None else None
-        stored = stored_account((auth_state or {}).get("profile"))
+        stored = await _stored_holder(user)
         # No await from here on: of two logins at once, one is first.
-        holder = stored or self._accounts.setdefault(name, profile.account)
-        if holder != profile.account:
-            raise IdentityError(
-                f"username {name!r} belongs to {holder[1]!r} of {holder[0]}, not to "
-                f"{profile.subject!r} of {profile.source}. Deleting the user from the hub frees "
-                "the name, and deletes the user's claim unless KubeSpawner.delete_pvc is false"
-            )
+        refuse_stranger(
+            name, profile.account, stored or self._accounts.setdefault(name, profile.account)
+        )
+
+    async def holder(self, username: str, user: Any) -> tuple[str, str] | None:
+        """Return the account that a username is bound to, None where it is free.
+
+        Parameters
+        ----------
+        username
+            JupyterHub's.
+        user
+            JupyterHub's user of that name, None where there is none yet.
+        """
+        return await _stored_holder(user) or self._accounts.get(username)
 
     def release(self, username: str) -> None:
         """Forget a deleted user."""
         self._accounts.pop(username, None)
+
+
+def refuse_stranger(
+    username: str, account: tuple[str, str], holder: tuple[str, str] | None
+) -> None:
+    """Raise `IdentityError` where a username is bound to another account."""
+    if holder is None or holder == account:
+        return
+    raise IdentityError(
+        f"username {username!r} belongs to {holder[1]!r} of {holder[0]}, not to "
+        f"{account[1]!r} of {account[0]}. Deleting the user from the hub frees "
+        "the name, and deletes the user's claim unless KubeSpawner.delete_pvc is false"
+    )
+
+
+async def _stored_holder(user: Any) -> tuple[str, str] | None:
+    auth_state = await user.get_auth_state() if user is not None else None
+    return stored_account((auth_state or {}).get("profile"))

@@ -93,7 +93,7 @@ class RefreshingAuthenticator(ProfileAuthenticator):
         True,  # noqa: FBT003 - traitlets' own signature
         help="""
         Refresh the profile before every start. Where this is off, or ``auth_refresh_age`` is 0,
-        the profile is checked all the same, and only its groups in JupyterHub are not.
+        the profile and its groups are checked all the same, but who is an administrator is not.
         """,
     ).tag(config=True)
 
@@ -246,6 +246,7 @@ class RefreshingAuthenticator(ProfileAuthenticator):
             raise IdentityError(str(error)) from error
         if model["admin"] is None:
             model["admin"] = await maybe_future(self.is_admin(handler, model))
+        model["holder"] = await self._binding.holder(user.name, user)
         profile = await self.add_profile(model)
         await self._binding.check(profile, user)
         # What hooks have stored beside the profile at the login stays.

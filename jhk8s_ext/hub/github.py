@@ -62,7 +62,7 @@ class GitHubProfileAuthenticator(OAuthProfileAuthenticator, GitHubOAuthenticator
     ).tag(config=True)
 
     groups_from_teams = Bool(
-        help="Whether the teams of organisations are groups too, named ``organisation-team``."
+        help="Whether the teams of organisations are groups too, named ``organisation.team``."
     ).tag(config=True)
 
     blocked_organizations = List(

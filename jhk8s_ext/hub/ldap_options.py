@@ -308,7 +308,8 @@ class DirectoryOptions(LDAPAuthenticator):
         )
 
     def _group_settings(self) -> GroupSettings:
-        attributes = self.ldap_attributes()
+        # Whoever numbers groups, the primary one is found by the directory's number.
+        attributes = DirectoryOptions.ldap_attributes(self)
         return GroupSettings(
             base=self.group_search_base,
             search_filter=self.group_search_filter,
@@ -326,7 +327,7 @@ class DirectoryOptions(LDAPAuthenticator):
     def _user_attributes_to_ask(self) -> tuple[str, ...]:
         by_entry = self.group_membership == Membership.MEMBER_OF.value
         asked = (
-            *self.ldap_attributes().of_users,
+            *DirectoryOptions.ldap_attributes(self).of_users,
             self.user_attribute or "uid",
             *([self.member_of_attribute] if by_entry else []),
             *self.auth_state_attributes,

@@ -7,10 +7,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from jupyterhub.utils import maybe_future
-from traitlets import Callable, Integer, List, TraitError, Unicode, validate
+from traitlets import Callable, Integer, List, TraitError, Unicode, default, validate
 
 from jhk8s_ext.errors import ConfigError, IdentityError, Jhk8sError, UpstreamError
-from jhk8s_ext.hub.binding import UsernameBinding
+from jhk8s_ext.hub.binding import UsernameBinding, refuse_stranger
 from jhk8s_ext.hub.id_options import NumberedAccounts
 from jhk8s_ext.hub.refusals import refusal
 from jhk8s_ext.hub.startup import check_at_start, check_crypt_keys, end_hub
@@ -113,6 +113,12 @@ class ProfileAuthenticator(NumberedAccounts):
                 end_hub(self, error)
                 raise
 
+    @default("allow_existing_users")
+    def _default_allow_existing_users(self) -> bool:
+        # JupyterHub's own is True where allowed_users is set: who has been let in once, by whatever
+        # group, would be let in for ever.
+        return False
+
     @validate("home_template")
     def _check_home_template(self, proposal: dict[str, Any]) -> str:
         value: str = proposal["value"]
@@ -187,8 +193,12 @@ class ProfileAuthenticator(NumberedAccounts):
         """
         account = self.read_account(auth_model)
         username = auth_model["name"]
-        # Before anything is numbered: nobody with a name that cannot be takes an id.
+        # Before anything is numbered: nobody with a name that cannot be, or is another's, takes an
+        # id, or one that waits for the name.
         check_username(username)
+        holder = auth_model.pop("holder", None)
+        if self.profile_hook is None:  # which may say that it is another account
+            refuse_stranger(username, (account.source, account.subject), holder)
         ids = await self.assign_ids(username, account)
         built = build_profile(username, account, ids, self.profile_settings())
         for warning in built.warnings[:_WARNINGS]:
@@ -212,7 +222,10 @@ class ProfileAuthenticator(NumberedAccounts):
         if not self.enable_auth_state:
             model: dict[str, Any] = await super().run_post_auth_hook(handler, auth_model)
             return model
+        name = auth_model["name"]
         try:
+            user = handler.find_user(name) if handler else None
+            auth_model["holder"] = await self._binding.holder(name, user)
             profile = await self.add_profile(auth_model)
             model = await super().run_post_auth_hook(handler, auth_model)
             # Last: a login that the hook refuses takes no name.

@@ -141,7 +141,8 @@ def _team(document: Mapping[str, Any], ids: GitHubIds) -> SourceGroup:
     if not isinstance(organisation, dict):
         raise IdentityError("GitHub names no organisation of a team")
     owner = _name(organisation, "login", "the organisation of a team")
-    name = f"{owner}-{_name(document, 'slug', 'a team')}"
+    # No organisation has a dot in its name: nobody can make one that is called as a team of others.
+    name = f"{owner}.{_name(document, 'slug', 'a team')}"
     number = _id(document, f"team {name!r}")
     subject = f"team:{number}"
     try:

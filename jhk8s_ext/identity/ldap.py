@@ -191,8 +191,8 @@ def _group(entry: DirectoryEntry, attributes: LDAPAttributes, domain: str) -> So
     try:
         gid = _id(entry, attributes.gid, attributes, domain)
     except IdentityError as error:
-        return SourceGroup(name=name, subject=entry.dn, problem=str(error))
-    return SourceGroup(name=name, subject=entry.dn, gid=gid)
+        return SourceGroup(name=name, subject=entry.dn.lower(), problem=str(error))
+    return SourceGroup(name=name, subject=entry.dn.lower(), gid=gid)
 
 
 def _primary_gid(user: DirectoryEntry, attributes: LDAPAttributes) -> int | None:

@@ -466,3 +466,27 @@ def test_a_dry_run_of_an_import_adds_nothing(table):
     assert outcome.added == 1
     assert table.store.rows() == []
     assert table.number(USER, "2") == 100000
+
+
+def test_a_number_of_a_user_is_never_that_of_a_group_whatever_the_ranges_become(file_table):
+    def ranges(users, groups):
+        spans = {USER: users, GROUP: groups}
+        return {
+            kind: IdRange(low=low, high=high, setting="") for kind, (low, high) in spans.items()
+        }
+
+    before, after = ranges((100, 199), (200, 299)), ranges((200, 299), (100, 199))
+    granted = file_table.assign(wanted(USER, "cn=ada", "ada"), ranges=before)
+    assert granted.numbers[USER, "cn=ada"] == 100
+    # The group of this number is Ada's own.
+    granted = file_table.assign(wanted(GROUP, "cn=cs101", "cs101"), ranges=after)
+    assert granted.numbers[GROUP, "cn=cs101"] == 101
+    granted = file_table.assign(wanted(GROUP, "cn=cs102", "cs102", 100), ranges=after)
+    assert "is held by 'cn=ada' of test" in granted.problems[GROUP, "cn=cs102"]
+
+
+def test_a_url_that_is_split_within_its_password_is_refused_without_a_word_of_it():
+    with pytest.raises(ConfigError) as caught:
+        IdDatabase("postgresql+psycopg://hub:pa@ss@db/ids", setting="--url", timeout_seconds=1)
+    assert "pa" not in str(caught.value).replace("password", "").replace("part", "")
+    assert "ss@db" not in str(caught.value)

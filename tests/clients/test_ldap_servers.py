@@ -267,3 +267,22 @@ def test_probe_finds_what_is_wrong(slapd, directory):
 def test_one_ipv4_address_is_enough_where_a_name_has_others(slapd):
     # localhost may lead to ::1 first, where nothing listens.
     assert fetch_login(settings(server_settings(slapd, host="localhost")), "ada", "ada-secret")
+
+
+def test_a_server_that_hangs_on_a_kept_connection_leaves_time_for_the_next(slapd, directory):
+    with relay(slapd.port) as line:
+        first = server_settings(slapd, port=line.port)
+        made = directory(first, server_settings(slapd), **BY_LOOKUP)
+        assert log_in(made) is not None
+        line.hang()
+        # Both a kept connection and a new one take two seconds to be given up.
+        assert log_in(made, seconds=3.5) is not None
+        assert len(made.warnings) == 1
+
+
+def test_a_silent_kept_connection_to_the_only_server_is_replaced(slapd, directory):
+    with relay(slapd.port) as line:
+        made = directory(server_settings(slapd, port=line.port), **BY_LOOKUP)
+        assert log_in(made) is not None
+        line.hang(seconds=1.5)
+        assert log_in(made) is not None

@@ -242,3 +242,14 @@ async def test_without_auth_state_nothing_is_asked():
     assert await source.refresh_user(user, Request(user)) is True
     await source.pre_spawn_start(user, None)
     assert source.asked == 0
+
+
+async def test_who_has_been_let_in_once_is_not_let_in_for_ever(caplog):
+    # JupyterHub's own default for allow_existing_users, where allowed_users is set.
+    source = Source({}, allow_all=False, allowed_users={"grace"})
+    source.add_user(ada())
+    assert await source.refresh_user(ada()) is False
+    assert "it is not allowed to use this hub" in caplog.text
+    chosen = Source({}, allow_all=False, allowed_users={"grace"}, allow_existing_users=True)
+    chosen.add_user(ada())
+    assert (await chosen.refresh_user(ada()))["name"] == "ada"

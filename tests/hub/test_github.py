@@ -65,7 +65,7 @@ def hub(running_github, tmp_path_factory):
             running_github,
             allowed_organizations=["observatory", "partners"],
             blocked_organizations=["banned"],
-            blocked_groups=["Observatory-STAFF"],
+            blocked_groups=["Observatory.STAFF"],
             groups_from_teams=True,
             manage_groups=True,
             auth_refresh_age=1,
@@ -106,9 +106,9 @@ async def test_a_login_has_the_profile_of_the_account(hub, github):
     assert profile["groups"] == [
         {"name": "ada", "gid": 583231},
         {"name": "observatory", "gid": 9001},
-        {"name": "observatory-optics", "gid": 2_000_000_041},
+        {"name": "observatory.optics", "gid": 2_000_000_041},
     ]
-    assert sorted(record["groups"]) == ["observatory", "observatory-optics"]
+    assert sorted(record["groups"]) == ["observatory", "observatory.optics"]
     assert record["auth_state"]["scope"] == ["read:org", "user:email"]
 
 
@@ -182,7 +182,7 @@ async def test_a_blocked_group_wins_in_any_case(hub, github):
     async with Browser(hub) as browser:
         status, *_ = await browser.log_in()
     assert status == 403
-    assert "'observatory-staff' is one of blocked_groups" in hub.log()
+    assert "'observatory.staff' is one of blocked_groups" in hub.log()
 
 
 async def test_an_organisation_that_hides_itself_does_not_let_its_members_slip_by(hub, github):

@@ -12,15 +12,21 @@ from tornado.web import HTTPError
 from traitlets import TraitError
 from traitlets.config import Config
 
+from jhk8s_ext.clients.id_database import IdDatabase
+from jhk8s_ext.clients.id_import import import_rows
 from jhk8s_ext.errors import ConfigError, IdentityError, UpstreamError
 from jhk8s_ext.hub.profiles import ProfileAuthenticator
 from jhk8s_ext.identity.account import SourceAccount, SourceGroup
-from jhk8s_ext.identity.ids import IdKind, hashed_id
+from jhk8s_ext.identity.ids import IdKind, IdRow, hashed_id
+from tests.support.hub import Handler, StoredUser
+from tests.support.profiles import make_profile
 from tests.support.slapd import free_port
 
 
 class Numberless(ProfileAuthenticator):
     """Accounts without numbers: the name is the subject, and the words after it are groups."""
+
+    subject = ""
 
     async def authenticate(self, handler, data):
         return {"name": data["username"], "auth_state": {}}
@@ -30,7 +36,7 @@ class Numberless(ProfileAuthenticator):
         auth_model["name"] = name
         return SourceAccount(
             source="test",
-            subject=f"cn={name}",
+            subject=self.subject or f"cn={name}",
             uid=None,
             gid=None,
             groups=tuple(SourceGroup(name=group, subject=f"cn={group}") for group in groups),
@@ -279,3 +285,26 @@ async def test_without_a_hub_there_is_no_database_to_use():
     account = SourceAccount(source="test", subject="a", uid=None, gid=None, groups=())
     with pytest.raises(ConfigError, match="there is no hub here whose database could be used"):
         await alone.assign_ids("ada", account)
+
+
+async def test_who_is_refused_a_name_takes_no_number_that_waits_for_it(make, tmp_path):
+    authenticator = make(uid_strategy="database")
+    [waiting] = [
+        IdRow(kind=IdKind.USER, number=5001, name="ada", source="", subject="", allocated_at="")
+    ]
+    database = IdDatabase(
+        f"sqlite:///{tmp_path / 'hub.sqlite'}", setting="--url", timeout_seconds=10
+    )
+    import_rows(database, [waiting], authenticator.numbering().ranges)
+    database.close()
+    ada = make_profile(source="test", subject="cn=ada")
+    handler = Handler(StoredUser("ada", {"profile": ada.to_auth_state()}))
+
+    async def log_in_as(subject):
+        authenticator.subject = subject
+        return await authenticator.get_authenticated_user(handler, {"username": "ada"})
+
+    with pytest.raises(HTTPError) as caught:
+        await log_in_as("cn=ada,ou=elsewhere")
+    assert caught.value.status_code == 403
+    assert (await log_in_as("cn=ada"))["auth_state"]["profile"]["uid"] == 5001

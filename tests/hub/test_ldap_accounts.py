@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 
 import pytest
 from tornado.web import HTTPError
@@ -12,6 +13,7 @@ from jhk8s_ext.hub.authenticators import LDAPProfileAuthenticator
 from jhk8s_ext.hub.freshness import CannotAskError
 from tests.support.active_directory import ADA_GUID, DOMAIN, write_source
 from tests.support.slapd import (
+    BED,
     GROUPS,
     PEOPLE,
     SERVICE_DN,
@@ -112,6 +114,31 @@ async def test_groups_by_name_let_in_keep_out_and_make_administrators(make):
 async def test_a_primary_group_is_enough_to_be_blocked(make, caplog):
     assert await log_in(make(blocked_groups=[f"cn=ada,{GROUPS}"])) is None
     assert "a member of blocked group" in caplog.text
+
+
+async def test_where_we_number_groups_the_primary_one_is_a_group_as_any_other(
+    make, active_directory, tmp_path
+):
+    options = {
+        "uid_strategy": "database",
+        "gid_strategy": "database",
+        "id_database_url": f"sqlite:///{tmp_path / 'ids.sqlite'}",
+    }
+    profile = (await log_in(make(active_directory, **AD, **options)))["auth_state"]["profile"]
+    names = [group["name"] for group in profile["groups"]]
+    assert (names[0], profile["gid"]) == ("ada", profile["uid"])
+    assert any(name.startswith("Domain_Users") for name in names)
+    # Unless it is the directory's group for this user alone.
+    profile = (await log_in(make(**options)))["auth_state"]["profile"]
+    assert [group["name"] for group in profile["groups"]] == ["ada", "cs101"]
+
+
+@pytest.mark.parametrize("strategy", ["hash", "database"])
+async def test_a_primary_group_blocks_whoever_numbers_groups(make, active_directory, strategy):
+    options = {"gid_strategy": strategy, "uid_strategy": strategy}
+    assert await log_in(make(blocked_groups=[f"cn=ada,{GROUPS}"], **options)) is None
+    by_sid = make(active_directory, **AD, **options, blocked_groups=["Domain Users"])
+    assert await log_in(by_sid) is None
 
 
 @pytest.mark.parametrize(
@@ -242,3 +269,32 @@ async def test_many_logins_at_once_are_all_answered(make):
     authenticator = make(login_workers=4, login_timeout=60)
     models = await asyncio.gather(*(log_in(authenticator) for _ in range(40)))
     assert all(model["name"] == "ada" for model in models)
+
+
+@pytest.fixture
+def with_policy(tmp_path):
+    """A directory in which Ada has to change her password before anything else."""
+    source = shutil.copytree(BED / "directory", tmp_path / "source")
+    config = source / "slapd.conf"
+    text = config.read_text().replace("back_mdb\n", "back_mdb\nmoduleload ppolicy\n")
+    policy = "cn=policy,dc=example,dc=edu"
+    config.write_text(f'{text}\noverlay ppolicy\nppolicy_default "{policy}"\n')
+    tree = source / "tree.ldif"
+    password = "userPassword: ada-secret\n"
+    tree.write_text(
+        tree.read_text().replace(password, f"{password}pwdReset: TRUE\n")
+        + f"\ndn: {policy}\nobjectClass: namedObject\nobjectClass: pwdPolicy\ncn: policy\n"
+        "pwdAttribute: userPassword\npwdMustChange: TRUE\n"
+    )
+    server = Slapd(tmp_path, source)
+    yield server
+    server.stop()
+
+
+async def test_a_password_that_has_to_be_changed_first_is_no_outage(make, with_policy, caplog):
+    authenticator = make(with_policy)
+    with pytest.raises(HTTPError) as caught:
+        await log_in(authenticator)
+    assert caught.value.status_code == 403
+    assert "does not let 'uid=ada,ou=people,dc=example,dc=edu' search" in caplog.text
+    assert await log_in(authenticator, "grace")

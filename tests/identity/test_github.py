@@ -16,6 +16,7 @@ from jhk8s_ext.identity.github import (
     reduce_team,
 )
 from jhk8s_ext.identity.ids import MAX_ID
+from jhk8s_ext.identity.names import is_group_name
 from tests.support.claims import JSON
 
 IDS = GitHubIds(account_offset=0, team_offset=2_000_000_000)
@@ -37,8 +38,23 @@ def test_an_account_is_read():
     assert (account.full_name, account.email) == ("Ada Lovelace", "ada@example.edu")
     assert [(group.name, group.gid) for group in account.groups] == [
         ("observatory", 9001),
-        ("observatory-optics", 2_000_000_041),
+        ("observatory.optics", 2_000_000_041),
     ]
+
+
+def test_nobody_can_make_an_organisation_whose_group_is_called_as_a_team():
+    # Anybody may make organisations, of letters, digits and hyphens.
+    names = [
+        group.name
+        for groups in (
+            ([], [team(slug="hub-admins", owner="observatory")]),
+            ([], [team(slug="admins", owner="observatory-hub")]),
+            ([organisation(login="observatory-hub-admins")], []),
+        )
+        for group in read_account(USER, *groups, IDS).groups
+    ]
+    assert len(set(names)) == 3
+    assert all(is_group_name(name) for name in names)
 
 
 @pytest.mark.parametrize("name", [None, ""])

@@ -136,7 +136,10 @@ class HubProcess:
         _end(self._hub)
         self._hub = None
 
-    def stop(self) -> None:
+    def stop(self, *, at_once: bool = False) -> None:
+        """Stop both; at once where nobody cares about a start that is under way."""
+        if at_once and self._hub is not None:
+            self._hub.kill()
         self.stop_hub()
         _end(self._proxy)
         self._proxy = None
@@ -188,7 +191,9 @@ def _tail(log: Path, lines: int = 40) -> str:
 
 
 def _end(process: subprocess.Popen[bytes] | None) -> None:
-    if process is not None and process.poll() is None:
+    if process is None:
+        return
+    if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(timeout=20)

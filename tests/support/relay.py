@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 import threading
+import time
 
 
 class Relay:
@@ -26,8 +27,13 @@ class Relay:
     def __init__(self, port, *, delay_seconds=0.0, cut_after=None, drip_seconds=0.0):
         self._to = port
         self._delay, self._cut_after, self._drip = delay_seconds, cut_after, drip_seconds
+        self._hung_until = 0.0
         self.connections = 0
         self.open = 0
+
+    def hang(self, seconds=60):
+        """From now on, pass nothing on for so many seconds; what comes then is lost."""
+        self._hung_until = time.monotonic() + seconds
 
     async def serve(self, port=0):
         """Start to listen, and return the server."""
@@ -58,7 +64,8 @@ class Relay:
                 if self._cut_after is not None and pieces > self._cut_after:
                     return
                 await asyncio.sleep(self._delay)
-                writer.write(piece)
+                if time.monotonic() >= self._hung_until:
+                    writer.write(piece)
 
     async def _down(self, reader, writer):
         with contextlib.suppress(OSError):
