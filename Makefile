@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 VENV_HUB5 := .venv-hub5
+VENV_DEMO := .venv-demo
 DEBIAN := tests/cluster/debian.sh
 PYTEST := $(VENV)/bin/pytest
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)/bin/uv pip compile -q --no-config --universal \
@@ -13,13 +14,16 @@ LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)/bin/uv pip compile -q --no
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(VENV)/.ready ## Set everything up and run a hub with an example directory; Ctrl-C stops it
+demo: $(VENV_DEMO)/.ready ## Run a hub to try, without root or a cluster (`jhk8s demo`); Ctrl-C stops it
+	$(VENV_DEMO)/bin/python -m jhk8s_ext.cli.demo
+
+demo-cluster: $(VENV)/.ready ## The same on a real Kubernetes of this machine, set up first
 	$(VENV)/bin/python -m tests.cluster.demo
 
 test: $(VENV)/.ready $(VENV_HUB5)/.ready ## Tests that need no cluster, with JupyterHub 6 and 5.5
-	$(DEBIAN) install slapd ldap-utils
-	$(PYTEST) -m "not cluster"
-	$(VENV_HUB5)/bin/pytest -m "not cluster" tests/hub
+	$(DEBIAN) install slapd ldap-utils mariadb-server postgresql
+	$(PYTEST) -n 2 -m "not cluster and not browser"
+	$(VENV_HUB5)/bin/pytest -n 2 -m "not cluster" tests/hub
 
 lint: $(VENV)/.ready ## Style, types, the rooms' import rules, shell scripts
 	$(DEBIAN) install shellcheck
@@ -30,16 +34,22 @@ lint: $(VENV)/.ready ## Style, types, the rooms' import rules, shell scripts
 	$(VENV)/bin/lint-imports
 	git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck
 
-e2e: $(VENV)/.ready ## Tests on a real Kubernetes; what they need stays up for the next run
+e2e: $(VENV)/.ready ## Tests on a real Kubernetes and in a browser; what they need stays for the next run
 	$(VENV)/bin/python tests/cluster/bed.py up
-	$(PYTEST) -m cluster
+	$(DEBIAN) install chromium
+	$(VENV)/bin/pip install -q -e '.[browser]'
+	$(PYTEST) -m "cluster or browser"
 
-e2e-down: $(VENV)/.ready ## Stop and remove what `make e2e` and `make demo` brought up
+e2e-down: $(VENV)/.ready ## Stop and remove what `make e2e` and `make demo-cluster` brought up
 	$(VENV)/bin/python tests/cluster/bed.py down
 
 bench: $(VENV)/.ready ## Our figures beside our peers', in one run
+	$(DEBIAN) install slapd ldap-utils
+	$(VENV)/bin/python -W ignore -m benchmarks.ldap_logins
 	$(VENV)/bin/python tests/cluster/bed.py up
 	$(VENV)/bin/python -m benchmarks.shim_start
+	$(DEBIAN) install mariadb-server postgresql
+	$(VENV)/bin/python -m benchmarks.ids
 	$(VENV)/bin/python -m benchmarks.time_to_ready
 
 lock: $(VENV)/.ready ## Lock the packages of the hub image and of the test bed anew
@@ -57,9 +67,15 @@ $(VENV)/.ready: pyproject.toml
 	$(VENV)/bin/pip install -q -e '.[test,lint]'
 	touch $@
 
+$(VENV_DEMO)/.ready: pyproject.toml
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(DEBIAN) install python3-venv
+	$(PYTHON) -m venv $(VENV_DEMO)
+	$(VENV_DEMO)/bin/pip install -q -e '.[demo]'
+	touch $@
+
 $(VENV_HUB5)/.ready: pyproject.toml $(VENV)/.ready
 	$(PYTHON) -m venv $(VENV_HUB5)
 	$(VENV_HUB5)/bin/pip install -q -e '.[test]' 'jupyterhub>=5.5,<5.6'
 	touch $@
 
-.PHONY: help demo test lint e2e e2e-down bench lock docs
+.PHONY: help demo demo-cluster test lint e2e e2e-down bench lock docs

@@ -1,4 +1,4 @@
-"""A hub to try, on a real Kubernetes of this machine. `make demo` runs it, Ctrl-C stops it."""
+"""A hub to try, on a real Kubernetes of this machine: `make demo-cluster`. Ctrl-C stops it."""
 
 from __future__ import annotations
 
