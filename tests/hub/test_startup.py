@@ -19,7 +19,7 @@ from jhk8s_ext.hub.startup import check_crypt_keys
 from tests.support.slapd import free_port
 
 CONFIG = Path(__file__).resolve().parents[2] / "hub-image" / "jupyterhub_config.py"
-GOOD_KEY = secrets.token_hex(32)
+GOOD_KEY = "0123456789abcdef" * 4
 
 
 @pytest.fixture

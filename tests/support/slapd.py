@@ -61,8 +61,11 @@ class Slapd:
         self.start()
 
     def operations(self) -> list[str]:
-        """Return the requests so far, as BIND, SRCH and so on."""
-        words = (line.split() for line in self._log.read_text(errors="replace").splitlines())
+        """Return the requests so far, as BIND, SRCH and so on, once nothing more is logged."""
+        log = self._log.read_text(errors="replace")
+        while (later := self._later_log()) != log:
+            log = later
+        words = (line.split() for line in log.splitlines())
         kinds = ("BIND", "SRCH", "EXT", "UNBIND")
         return [
             word
@@ -72,6 +75,11 @@ class Slapd:
             if not (word == "BIND" and any(part.startswith("mech=") for part in line))
             if not (word == "SRCH" and any(part.startswith("attr=") for part in line))
         ]
+
+    def _later_log(self) -> str:
+        # A request is logged when slapd reads it; that of a client which does not wait, later.
+        time.sleep(0.4)
+        return self._log.read_text(errors="replace")
 
     def stop(self) -> None:
         self._process.terminate()
