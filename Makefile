@@ -21,7 +21,7 @@ demo-cluster: $(VENV)/.ready ## The same on a real Kubernetes of this machine, s
 	$(VENV)/bin/python -m tests.cluster.demo
 
 test: $(VENV)/.ready $(VENV_HUB5)/.ready ## Tests that need no cluster, with JupyterHub 6 and 5.5
-	$(DEBIAN) install slapd ldap-utils mariadb-server postgresql
+	$(DEBIAN) install slapd ldap-utils mariadb-server postgresql docker-registry
 	$(PYTEST) -n 2 -m "not cluster and not browser"
 	$(VENV_HUB5)/bin/pytest -n 2 -m "not cluster" tests/hub
 

@@ -1,16 +1,20 @@
-"""The start shim: ``jhk8s-start [COMMAND ARGUMENT...]`` becomes the notebook server."""
+"""The start shim: ``jhk8s-start [COMMAND ARGUMENT...]`` becomes the notebook server.
+
+``jhk8s-start --version`` prints its version, and starts nothing.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 
+from . import __version__
 from .apply import apply_plan
 from .exits import INTERNAL_ERROR, StartError
 from .facts import look_up_facts
 from .plan import build_plan
 from .report import report, write_termination_log
-from .server import become_server
+from .server import become_server, relocate_home
 from .spec import DEFAULT_PATH, read_spec
 
 TYPE_CHECKING = False
@@ -27,6 +31,10 @@ def main() -> int:
     int
         The exit code, where that failed; otherwise there is no return.
     """
+    if sys.argv[1:] == ["--version"]:
+        # Without a start spec: `jhk8s doctor` asks whether an image has a shim, and which.
+        sys.stdout.write(f"jhk8s-start {__version__}\n")
+        return 0
     return run(sys.argv[1:], dict(os.environ), "/")
 
 
@@ -76,7 +84,7 @@ def start(arguments: Sequence[str], environ: Mapping[str, str], root: str) -> No
     spec = read_spec(root.rstrip("/") + (environ.get("JHK8S_START_SPEC") or DEFAULT_PATH))
     plan = build_plan(spec, environ, look_up_facts(), arguments)
     apply_plan(plan, root, report)
-    become_server(plan.command, plan.environ)
+    become_server(plan.command, relocate_home(plan.environ, root))
 
 
 if __name__ == "__main__":

@@ -70,6 +70,20 @@ def build_environment(spec: StartSpec, environ: Mapping[str, str]) -> dict[str, 
     }
 
 
+def relocate_home(environ: Mapping[str, str], root: str) -> dict[str, str]:
+    """Let HOME lead to where the steps of the plan were taken.
+
+    Parameters
+    ----------
+    environ
+        Of the plan.
+    root
+        The directory that stands for ``/``. A container's is ``/`` itself, and no argument or
+        variable changes that.
+    """
+    return {**environ, "HOME": root.rstrip("/") + environ["HOME"]}
+
+
 def become_server(command: tuple[str, ...], environ: Mapping[str, str]) -> NoReturn:
     """Replace this process by the server.
 

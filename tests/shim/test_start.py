@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from jhk8s_singleuser import __main__ as shim
+from jhk8s_singleuser import __version__
 from jhk8s_singleuser.exits import (
     BAD_HOME,
     BAD_SPEC,
@@ -40,6 +41,13 @@ def provide_for(container, document):
         container.provide(container.home)
     if document["home"]["store"]:
         container.provide(container.store)
+
+
+def test_its_version_is_told_without_a_start_spec(container):
+    done = container.start("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"jhk8s-start {__version__}\n"
+    assert not container.home.exists()
 
 
 def test_every_document_of_the_contract_starts_a_server(container, any_document):
