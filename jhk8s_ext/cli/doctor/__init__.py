@@ -1,0 +1,1 @@
+"""``jhk8s doctor``: a configuration against the world."""
