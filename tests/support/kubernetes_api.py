@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from jhk8s_ext.cli.demo.selectors import merged, parse_selectors
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 Object = dict[str, Any]
 
@@ -268,7 +270,7 @@ class KubernetesApi:
     async def _patch(self, sent: Request, resource: str, namespace: str, name: str) -> Object:
         if sent.content_type not in _PATCHES:
             raise _RefusalError(415, f"the body of the request was in {sent.content_type}")
-        item = _merged(self._find(resource, namespace, name), sent.body)
+        item = merged(self._find(resource, namespace, name), sent.body)
         await self._store("MODIFIED", resource, namespace, item)
         return item
 
@@ -293,7 +295,7 @@ class KubernetesApi:
         found = [
             item
             for (kind, where, _), item in self._items.items()
-            if (kind, where) == (resource, namespace) and _is_selected(item, sent.query)
+            if (kind, where) == (resource, namespace) and parse_selectors(sent.query)(item)
         ]
         document = {
             "apiVersion": "v1",
@@ -317,7 +319,7 @@ class KubernetesApi:
                 where = event.item["metadata"]["namespace"]
                 if (event.resource, where) != (resource, namespace):
                     continue
-                if _is_selected(event.item, sent.query):
+                if parse_selectors(sent.query)(event.item):
                     line = json.dumps({"type": event.kind, "object": event.item})
                     await response.write(line.encode() + b"\n")
             async with self._changed:
@@ -327,41 +329,6 @@ class KubernetesApi:
                     except asyncio.TimeoutError:
                         break
         return response
-
-
-def _is_selected(item: Object, query: Mapping[str, str]) -> bool:
-    labels = item["metadata"].get("labels", {})
-    return all(
-        labels.get(key) == value for key, value in _selector(query.get("labelSelector"))
-    ) and all(
-        _at(item, path.split(".")) == value for path, value in _selector(query.get("fieldSelector"))
-    )
-
-
-def _selector(text: str | None) -> Iterable[tuple[str, str]]:
-    for term in (text or "").split(","):
-        if term:
-            key, _, value = term.partition("=")
-            yield key, value
-
-
-def _at(item: Any, path: list[str]) -> Any:
-    for key in path:
-        item = (item or {}).get(key)
-    return item
-
-
-def _merged(item: Any, patch: Any) -> Any:
-    """Apply a JSON merge patch, see RFC 7396."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(item) if isinstance(item, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = _merged(result.get(key), value)
-    return result
 
 
 def _failure(status: int, message: str) -> web.Response:
