@@ -79,7 +79,7 @@ def merge_values(*documents: Mapping[str, Any]) -> Values:
 
 
 def find_unknown_values(values: Values, source: str) -> Iterator[ConfigError]:
-    """Yield an error for each value that the chart does not have."""
+    """Yield an error for each value that the chart does not have; see `check_mappings` too."""
     yield from _find_unknown(values, default_values(), source, "")
 
 
@@ -93,10 +93,28 @@ def _find_unknown(
                 problem = f"the chart has no such value{nearest(key, known)}"
                 yield ConfigError(f"{source}: {here}", problem)
         elif isinstance(known[key], dict) and known[key]:
-            if isinstance(value, dict):
-                yield from _find_unknown(value, known[key], source, here)
-            elif value is not None:
-                yield ConfigError(f"{source}: {here}", "is not a mapping")
+            yield from _find_unknown(value or {}, known[key], source, here)
+
+
+def check_mappings(values: Values, source: str) -> None:
+    """Raise `ConfigError` where a mapping of the chart, or of what is in one, is something else."""
+    _check_mappings(values, default_values(), source, "")
+    for path in ("hub.loadRoles", "hub.extraFiles", "singleuser.extraFiles"):
+        section, _, name = path.partition(".")
+        for key, value in ((values.get(section) or {}).get(name) or {}).items():
+            if not isinstance(value, dict):
+                raise ConfigError(f"{source}: {path}.{key}", "is not a mapping")
+
+
+def _check_mappings(
+    values: Mapping[str, Any], known: Mapping[str, Any], source: str, path: str
+) -> None:
+    for key in values.keys() & {key for key in known if isinstance(known[key], dict)}:
+        here = f"{path}.{key}".lstrip(".")
+        if isinstance(values[key], dict):
+            _check_mappings(values[key], known[key], source, here)
+        elif values[key] is not None:
+            raise ConfigError(f"{source}: {here}", "is not a mapping")
 
 
 def unmapped(values: Values) -> Iterator[str]:

@@ -14,6 +14,7 @@ from traitlets.config import Config
 from jhk8s_ext.cli.chart import Chart, default_values
 from jhk8s_ext.cli.chart_code import run_code
 from jhk8s_ext.errors import ConfigError
+from jhk8s_ext.hub.config import check_texts
 
 #: Option of JupyterHub to value.
 HUB_VALUES = {
@@ -249,6 +250,7 @@ def _set_hub_config(config: Config, chart: Chart) -> None:
     for name, options in (chart.get("hub.config") or {}).items():
         if not isinstance(options, dict):
             raise ConfigError(f"{chart.source}: hub.config.{name}", "is not a mapping of options")
+        check_texts((name, *options), f"{chart.source}: hub.config")
         config[name].update(
             {key: value for key, value in options.items() if key not in _SEEDED.get(name, ())}
         )

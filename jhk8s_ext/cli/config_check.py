@@ -25,7 +25,7 @@ from jhk8s_ext.cli.configuration import (
 from jhk8s_ext.cli.exits import Exit
 from jhk8s_ext.cli.given_profile import make_up_profile
 from jhk8s_ext.cli.menu_check import check_menu
-from jhk8s_ext.cli.option_check import check_options
+from jhk8s_ext.cli.option_check import check_options, sentence_of
 from jhk8s_ext.cli.spawn import SpawnRequest, spawn
 from jhk8s_ext.cli.table import complain, examples
 from jhk8s_ext.errors import ConfigError, Jhk8sError
@@ -99,7 +99,7 @@ def find_errors(configuration: Configuration) -> Iterator[Jhk8sError]:
     try:
         hub = JupyterHub(config=options, log=printing_log())
     except TraitError as error:
-        yield ConfigError(source, str(error))
+        yield ConfigError(source, sentence_of(error))
         return
     classes += [hub.authenticator_class, hub.spawner_class, hub.proxy_class, CryptKeeper]
     yield from _check_values(options, classes, where)

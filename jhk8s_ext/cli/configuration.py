@@ -15,8 +15,17 @@ from traitlets import TraitError
 from traitlets.config import Config
 from traitlets.config.loader import JSONFileConfigLoader, PyFileConfigLoader
 
-from jhk8s_ext.cli.chart import Chart, Release, Values, is_values, merge_values, unmapped
+from jhk8s_ext.cli.chart import (
+    Chart,
+    Release,
+    Values,
+    check_mappings,
+    is_values,
+    merge_values,
+    unmapped,
+)
 from jhk8s_ext.cli.chart_options import build_config
+from jhk8s_ext.cli.option_check import sentence_of
 from jhk8s_ext.cli.table import printable
 from jhk8s_ext.errors import ConfigError
 from jhk8s_ext.hub.config import load_config_file, parse_yaml
@@ -93,6 +102,7 @@ def read_config(
     source = str(found[-1])
     if all(is_values(document) for document in documents):
         values = merge_values(*documents)
+        check_mappings(values, source)
         chart = Chart(values, source, release or Release())
         return Configuration(source=source, options=build_config(chart), values=values)
     if len(found) > 1:
@@ -141,7 +151,7 @@ def load_hub(paths: Path | Sequence[Path] | None, release: Release | None = None
     try:
         return JupyterHub(config=configuration.options, log=log)
     except TraitError as error:
-        raise ConfigError(configuration.source, str(error)) from error
+        raise ConfigError(configuration.source, sentence_of(error)) from error
 
 
 def build_authenticator(hub: JupyterHub) -> ProfileAuthenticator:
@@ -160,7 +170,7 @@ def build_authenticator(hub: JupyterHub) -> ProfileAuthenticator:
         authenticator.check_settings()
     except TraitError as error:
         # Its sentence names the option.
-        raise ConfigError("the hub's configuration", str(error)) from error
+        raise ConfigError("the hub's configuration", sentence_of(error)) from error
     except SystemExit as error:
         # How a hub is told at its start that it cannot.
         raise ConfigError("the hub's configuration", str(error.code)) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,15 +21,6 @@ if TYPE_CHECKING:
     from jhk8s_ext.cli.recorder import SentObject
 
 _CONFLICT = 409
-
-#: Kind to the end of the client's method.
-_METHODS = {
-    "Namespace": "namespace",
-    "PersistentVolumeClaim": "namespaced_persistent_volume_claim",
-    "Pod": "namespaced_pod",
-    "Secret": "namespaced_secret",
-    "Service": "namespaced_service",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +65,9 @@ async def dry_run(objects: Sequence[SentObject], timeout_seconds: float) -> list
 
 async def _send(api: CoreV1Api, sent: SentObject, timeout_seconds: float) -> Answer:
     kind, name = sent.manifest["kind"], sent.manifest["metadata"]["name"]
-    create = getattr(api, f"create_{_METHODS[kind]}")
+    # As the recorder reads them: CreateNamespacedPersistentVolumeClaim in small letters.
+    scope = "namespaced_" if sent.namespace else ""
+    create = getattr(api, f"create_{scope}{re.sub(r'(?<!^)(?=[A-Z])', '_', kind).lower()}")
     arguments = [sent.namespace] if sent.namespace else []
     request = create(*arguments, sent.manifest, dry_run="All")
     try:

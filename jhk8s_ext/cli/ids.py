@@ -98,7 +98,7 @@ def import_(file: str, *, is_dry: bool, paths: tuple[Path, ...], url: str | None
     problems = dict(parsed.problems)
     added = unchanged = 0
     if not problems:
-        database = _database(authenticator, url)
+        database = _database(authenticator, url, has_to_exist=is_dry)
         try:
             outcome = import_rows(database, parsed.rows, numbering.ranges, commit=not is_dry)
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -38,9 +39,6 @@ _COMMANDS = {
     "render": ("jhk8s_ext.cli.render:render", "Print the objects that a start would create."),
 }
 
-#: Commands that need the extra of their name.
-_EXTRAS = frozenset({"demo"})
-
 
 class _Commands(click.Group):
     """The commands, of which only the one that is asked for is imported."""
@@ -52,15 +50,7 @@ class _Commands(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, _, name = _COMMANDS[cmd_name][0].partition(":")
-        try:
-            command: click.Command = getattr(import_module(module), name)
-        except ModuleNotFoundError as error:
-            if cmd_name not in _EXTRAS:
-                raise
-            raise ConfigError(
-                f"jhk8s {cmd_name}",
-                f"the package {error.name} is missing: pip install 'jhk8s-ext[{cmd_name}]'",
-            ) from error
+        command: click.Command = getattr(import_module(module), name)
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -134,10 +124,20 @@ def run() -> None:
         status = main()
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read the output has seen enough, as with `| head`. Nothing more may be written,
-        # not even by the interpreter at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output has seen enough, as with `| head`.
+        _drop_output()
         status = Exit.OK
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _drop_output()
+        complain(f"the output cannot be written: {error.strerror}")
+        status = Exit.UPSTREAM
     except KeyboardInterrupt:
         status = _INTERRUPTED
     sys.exit(status)
+
+
+def _drop_output() -> None:
+    """Let nothing more be written, not even by the interpreter at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

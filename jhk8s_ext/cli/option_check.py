@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,29 @@ _SECRET = re.compile(
 
 #: How traitlets itself says what it expected, the value included.
 _TRAITLETS_OWN = re.compile(r"^(The '|Element|One of|Item)|trait of ")
+
+
+#: The same from an object that was being made.
+_TRAITLETS_SENTENCE = re.compile(
+    r"The '(?P<name>\w+)' trait of an? (?P<cls>\w+) instance (?P<expected>.*?), "
+    r"not (?P<value>.*?)\.?",
+    re.DOTALL,
+)
+
+
+def sentence_of(error: TraitError) -> str:
+    """Return what is wrong with an option, without a value that may be secret."""
+    text = str(error)
+    if not _TRAITLETS_OWN.search(text):
+        return text
+    match = _TRAITLETS_SENTENCE.fullmatch(text)
+    if match is None:
+        return text.partition(", not ")[0]
+    sentence = f"{match['cls']}.{match['name']}: {match['expected']}"
+    is_small = re.fullmatch(r"the (int|float|bool) \S+", match["value"])
+    if _SECRET.search(match["name"]) or not (is_small or " any of " in match["expected"]):
+        return sentence
+    return f"{sentence}, not {match['value']}"
 
 
 def check_options(
@@ -126,10 +150,12 @@ def _sentence(trait: Any, name: str, value: Any, text: str) -> str:
 
 
 def _bounds(trait: Any) -> str:
-    lowest, highest = getattr(trait, "min", None), getattr(trait, "max", None)
-    return (f" of at least {lowest}" if lowest is not None else "") + (
-        f" of at most {highest}" if highest is not None else ""
-    )
+    found = []
+    for name, words in (("min", "at least"), ("max", "at most")):
+        bound = getattr(trait, name, None)
+        if bound is not None and math.isfinite(bound):
+            found.append(f"{words} {bound}")
+    return f" of {' and '.join(found)}" if found else ""
 
 
 def _described(trait: Any, name: str, value: Any) -> str:

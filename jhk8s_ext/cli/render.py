@@ -113,14 +113,13 @@ async def _spawn(user: str, given: dict[str, Any]) -> Spawned:
         chart_version=given["chart_version"],
     )
     options = _parse_options(given["options"])
+    _check_profile_options(given)
     hub = load_hub(given["paths"], release)
     if given["profile_file"] is not None:
         request = read_profile(hub, user, given["profile_file"])
     elif given["uid"] is not None:
         request = make_up_profile(hub, user, given["uid"], given["gid"], given["groups"])
     else:
-        if given["gid"] is not None or given["groups"]:
-            raise ConfigError("--uid", "a profile that is made up needs one")
         verdict = await ask_source(
             build_authenticator(hub), user, claims=given["claims"], commits=False
         )
@@ -141,6 +140,21 @@ async def _spawn(user: str, given: dict[str, Any]) -> Spawned:
             user_options=options,
         ),
     )
+
+
+def _check_profile_options(given: dict[str, Any]) -> None:
+    """Refuse what would change nothing."""
+    is_made_up = given["uid"] is not None
+    if not is_made_up and (given["gid"] is not None or given["groups"]):
+        raise ConfigError("--uid", "a profile that is made up needs one")
+    sources = {
+        "--profile": given["profile_file"] is not None,
+        "--uid": is_made_up,
+        "--claims": given["claims"] is not None,
+    }
+    named = [name for name, is_given in sources.items() if is_given]
+    if len(named) > 1:
+        raise ConfigError(" and ".join(named), "a profile comes from one of them")
 
 
 def _parse_options(texts: Sequence[str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from sqlalchemy.pool import StaticPool
 from tornado import web
 from traitlets import TraitError
 
+from jhk8s_ext.cli.option_check import sentence_of
 from jhk8s_ext.cli.recorder import recorded
 from jhk8s_ext.cli.recording_spawner import recording_class
 from jhk8s_ext.errors import ConfigError, IdentityError, Jhk8sError
@@ -108,7 +109,7 @@ async def spawn(hub: JupyterHub, request: SpawnRequest) -> Spawned:
             except web.HTTPError as error:
                 raise _translated(error) from error
             except TraitError as error:
-                raise ConfigError("the hub's configuration", str(error)) from error
+                raise ConfigError("the hub's configuration", sentence_of(error)) from error
             except SystemExit as error:
                 raise ConfigError("the hub's configuration", str(error.code)) from error
             except Jhk8sError:
@@ -135,7 +136,7 @@ def authenticator_of(hub: JupyterHub) -> Any:
     try:
         return hub.authenticator
     except TraitError as error:
-        raise ConfigError("the hub's configuration", str(error)) from error
+        raise ConfigError("the hub's configuration", sentence_of(error)) from error
     except SystemExit as error:
         raise ConfigError("the hub's configuration", str(error.code)) from error
 

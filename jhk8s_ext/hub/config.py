@@ -91,7 +91,15 @@ def parse_config(text: str, source: str) -> Sections:
     for class_name, options in document.items():
         if not isinstance(options, dict):
             raise ConfigError(f"{source}: {class_name}", "is not a mapping of options")
+        check_texts((class_name, *options), source)
     return document
+
+
+def check_texts(names: Iterable[object], source: str) -> None:
+    """Raise `ConfigError` for a name of a class or an option that is no text."""
+    for name in names:
+        if not isinstance(name, str):
+            raise ConfigError(f"{source}: {name!r}", "is no name of a class or an option")
 
 
 def parse_yaml(text: str, source: str) -> Any:
@@ -117,7 +125,7 @@ def parse_yaml(text: str, source: str) -> Any:
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{source}{line}", "is not YAML") from None
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise ConfigError(source, "is not YAML") from None
 
 

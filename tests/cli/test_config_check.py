@@ -246,3 +246,73 @@ def test_what_cannot_be_followed_is_said(jhk8s, write_config):
     outcome = jhk8s("config", "check", write_config(values, "values.yaml"))
     assert outcome.status == 0
     assert "hub.existingSecret is left out: the Secret is in the cluster" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("values", "path"),
+    [
+        ({"hub": "text"}, "hub"),
+        ({"hub": {"config": ["x"]}}, "hub.config"),
+        ({"hub": {"loadRoles": ["x"]}}, "hub.loadRoles"),
+        ({"hub": {"loadRoles": {"x": "y"}}}, "hub.loadRoles.x"),
+        ({"hub": {"extraFiles": {"x": "y"}}}, "hub.extraFiles.x"),
+        ({"singleuser": {"extraFiles": {"x": 5}}}, "singleuser.extraFiles.x"),
+        ({"singleuser": {"storage": {"dynamic": "x"}}}, "singleuser.storage.dynamic"),
+    ],
+)
+@pytest.mark.parametrize("command", [("config", "check"), ("render", "ada", "--uid=5", "--config")])
+def test_a_value_that_has_to_be_a_mapping_is_named(jhk8s, write_config, values, path, command):
+    file = write_config(values, "values.yaml")
+    outcome = jhk8s(*command, file)
+    assert outcome.status == 2
+    assert outcome.err == f"jhk8s: {file}: {path}: is not a mapping\n"
+
+
+@pytest.mark.parametrize("password", [87654321, ["87654321"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("config", "check"),
+        ("render", "ada", "--uid=10001", "--config"),
+        ("profile", "ada", "--config"),
+        ("doctor", "--json", "--kubeconfig=/nowhere", "--timeout=1", "--config"),
+    ],
+)
+def test_a_password_of_a_wrong_type_is_never_shown(jhk8s, write_config, password, command):
+    ldap = LDAP | {
+        "server_address": "127.0.0.1",
+        "server_port": 1,
+        "lookup_dn_search_password": password,
+    }
+    file = write_config({"LDAPProfileAuthenticator": ldap, "ProfileKubeSpawner": SPAWNER})
+    outcome = jhk8s(*command, file)
+    assert outcome.status == 2
+    assert "lookup_dn_search_password" in outcome.out + outcome.err
+    assert "87654321" not in outcome.out + outcome.err
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {1: {"a": 1}},
+        {"JupyterHub": {1: "a"}},
+        {"hub": {"config": {1: {"a": 1}}}},
+        {"hub": {"config": {"JupyterHub": {1: "a"}}}},
+    ],
+)
+def test_a_name_that_is_no_text_is_told(jhk8s, write_config, document):
+    outcome = jhk8s("config", "check", write_config(document))
+    assert outcome.status == 2
+    assert "1: is no name of a class or an option" in outcome.err
+
+
+def test_brackets_without_end_are_no_yaml(jhk8s, tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("a: " + "[" * 20_000 + "]" * 20_000)
+    outcome = jhk8s("config", "check", file)
+    assert (outcome.status, outcome.err) == (2, f"jhk8s: {file}: is not YAML\n")
+
+
+def test_only_bounds_that_bind_are_told(check):
+    problem = "ProfileKubeSpawner.cpu_limit: expected a float, not a text"
+    assert check(spawner={"cpu_limit": "much"}) == [problem, "1 error"]

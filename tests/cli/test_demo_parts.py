@@ -137,6 +137,35 @@ def test_a_state_folder_is_one_demos(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_somebodys_folder_is_refused_and_left_alone(tmp_path):
+    folder = tmp_path / "project"
+    (folder / "run").mkdir(parents=True)
+    (folder / "run" / "mine").touch()
+    folder.chmod(0o755)
+    with pytest.raises(ConfigError, match="holds other files"), State(folder):
+        pass
+    assert (folder / "run" / "mine").exists()
+    assert [path.name for path in folder.iterdir()] == ["run"]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"crypt_key": 1}', "\x00"])
+def test_secrets_that_were_edited_are_refused(tmp_path, text):
+    with State(tmp_path / "state") as state:
+        (state.folder / "secrets.json").write_text(text)
+        with pytest.raises(ConfigError, match="remove it"):
+            state.read_secrets(["ada"])
+
+
+def test_a_state_folder_below_the_home_of_nobody_is_refused(monkeypatch):
+    monkeypatch.setattr(
+        "jhk8s_ext.cli.demo.command.importlib.util.find_spec", lambda name: object()
+    )
+    result = CliRunner().invoke(demo, ["--state", "~of-nobody-at-all/demo"])
+    assert result.exit_code == 2
+    assert "--state: '~of-nobody-at-all/demo' cannot be used" in result.output
+
+
 def test_a_state_folder_that_cannot_be_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with (
@@ -245,7 +274,7 @@ def test_what_is_not_installed_is_named(monkeypatch, tmp_path):
         lambda name: None if name == "jupyterlab" else object(),
     )
     result = CliRunner().invoke(demo, ["--state", str(tmp_path)])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "jupyterlab is not installed: pip install 'jhk8s-ext[demo]'" in result.output
 
 

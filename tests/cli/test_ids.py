@@ -188,3 +188,14 @@ def test_help_is_no_error(jhk8s):
     outcome = jhk8s("ids", "import", "--help")
     assert outcome.status == 0
     assert "--dry-run" in outcome.out
+
+
+def test_a_dry_run_makes_no_database(jhk8s, tmp_path):
+    database, file = tmp_path / "ids.sqlite", tmp_path / "ids.csv"
+    file.write_text("kind,id,name,source,subject,allocated_at\n")
+    url = f"--url=sqlite:///{database}"
+    outcome = jhk8s("ids", "import", file, "--dry-run", url)
+    assert (outcome.status, database.exists()) == (2, False)
+    assert f"there is no file '{database}'" in outcome.err
+    assert jhk8s("ids", "import", file, url).status == 0
+    assert database.exists()

@@ -128,10 +128,15 @@ def test_colours_are_for_terminals_whose_users_want_them(write_config):
     assert "\x1b" not in run_on_a_terminal(*arguments, NO_COLOR="1")
 
 
-def test_an_extra_that_is_not_installed_is_named(monkeypatch, capsys):
-    def fail(_):
-        raise ModuleNotFoundError("No module named 'x'", name="x")
-
-    monkeypatch.setattr("jhk8s_ext.cli.main.import_module", fail)
-    assert main(["demo"]) == 2
-    assert "the package x is missing: pip install 'jhk8s-ext[demo]'" in capsys.readouterr().err
+def test_a_full_disk_is_told_in_a_sentence():
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [PROGRAM, "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert ran.returncode == 3
+    assert ran.stderr == "jhk8s: the output cannot be written: No space left on device\n"

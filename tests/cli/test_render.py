@@ -211,6 +211,9 @@ def test_a_users_choices_go_through_the_same_parser(jhk8s, render, options):
     ("arguments", "sentence"),
     [
         ((*MADE_UP, "--option", "image"), "--option: 'image' is not a name and a value"),
+        (("--profile", "-", "--uid", "5"), "--profile and --uid: a profile comes from one of"),
+        (("--uid", "5", "--claims", "-"), "--uid and --claims: a profile comes from one of"),
+        (("--profile", "-", "--gid", "5"), "--uid: a profile that is made up needs one"),
         (("--gid", "5"), "--uid: a profile that is made up needs one"),
         (("--uid", "5", "--groups", "x"), "--groups: 'x' is not a name and a gid"),
         (("--profile", "/nowhere"), "--profile: /nowhere cannot be read"),

@@ -123,7 +123,7 @@ def test_a_refusal_does_not_quote_values(password):
             "ProfileKubespawner: this hub has no class of that name; 'ProfileKubeSpawner' is close",
         ),
         ("Zzz: {}", "Zzz: this hub has no class of that name"),
-        ("1: {}", "1: this hub has no class of that name"),
+        ("1: {}", "1: is no name of a class or an option"),
         (
             "ProfileKubeSpawner: {home_volumes: {}}",
             "ProfileKubeSpawner.home_volumes: there is no such option; 'home_volume' is close",

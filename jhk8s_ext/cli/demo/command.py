@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from jhk8s_ext.cli.demo import screen
 from jhk8s_ext.cli.exits import Exit
 from jhk8s_ext.cli.table import examples
 from jhk8s_ext.errors import ConfigError, Jhk8sError
@@ -61,17 +62,15 @@ def demo(
     """
     missing = [name for module, name in _NEEDED.items() if not importlib.util.find_spec(module)]
     if missing:
-        raise click.ClickException(
-            f"{', '.join(missing)} is not installed: pip install 'jhk8s-ext[demo]'"
-        )
+        screen.fail(f"{', '.join(missing)} is not installed: pip install 'jhk8s-ext[demo]'")
+        context.exit(Exit.USAGE)
     # Only now: the rest needs what may be missing.
-    from jhk8s_ext.cli.demo import screen  # noqa: PLC0415
     from jhk8s_ext.cli.demo.demo import StoppedError, Wishes, run_demo  # noqa: PLC0415
     from jhk8s_ext.cli.demo.state import State, default_folder  # noqa: PLC0415
 
     wishes = Wishes(port=port, namespaces=not no_user_namespaces, is_verbose=verbose)
-    folder = (state or default_folder()).expanduser().absolute()
     try:
+        folder = _expand(state or default_folder())
         with State(folder) as used:
             asyncio.run(run_demo(used, wishes))
     except StoppedError:
@@ -79,3 +78,10 @@ def demo(
     except Jhk8sError as error:
         screen.fail(str(error))
         context.exit(Exit.USAGE if isinstance(error, ConfigError) else Exit.UPSTREAM)
+
+
+def _expand(folder: Path) -> Path:
+    try:
+        return folder.expanduser().absolute()
+    except RuntimeError as error:  # ~ of nobody
+        raise ConfigError("--state", f"{str(folder)!r} cannot be used: {error}") from error

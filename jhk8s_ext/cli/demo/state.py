@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _SETTING = "--state"
 
+#: In every state folder, from its first use on.
+_LOCK = "lock"
+
 #: Name to the number of random bytes.
 _SECRETS = {
     "crypt_key": 32,
@@ -33,7 +36,7 @@ _PASSWORD_LENGTH = 8
 def default_folder() -> Path:
     """Return where the state is kept if nobody says otherwise."""
     base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(base).expanduser() / "jhk8s-demo"
+    return Path(base) / "jhk8s-demo"
 
 
 class State:
@@ -63,7 +66,8 @@ class State:
     def __enter__(self) -> State:  # noqa: PYI034 - Self is of Python 3.11
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            self._refuse_others()
+            self._lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise ConfigError(
                 _SETTING, f"{str(self.folder)!r} cannot be used: {error.strerror}"
@@ -94,6 +98,14 @@ class State:
         self._clear()
         os.close(self._lock)
 
+    def _refuse_others(self) -> None:
+        """Refuse somebody's folder: its mode would change, and a folder in it be removed."""
+        names = {path.name for path in self.folder.iterdir()}
+        if names and _LOCK not in names:
+            raise ConfigError(
+                _SETTING, f"{str(self.folder)!r} holds other files: name a new folder, or empty it"
+            )
+
     def _clear(self) -> None:
         """Remove what a demo that was killed may have left."""
         shutil.rmtree(self.run, ignore_errors=True)
@@ -111,8 +123,12 @@ class State:
             found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             found = {}
-        except ValueError as error:
-            raise ConfigError(_SETTING, f"{str(path)!r} is not JSON: remove it") from error
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                _SETTING, f"{str(path)!r} cannot be read: remove it ({error})"
+            ) from error
+        if not isinstance(found, dict) or not all(isinstance(word, str) for word in found.values()):
+            raise ConfigError(_SETTING, f"{str(path)!r} holds no secrets: remove it")
         wanted = {name: secrets.token_hex(size) for name, size in _SECRETS.items()}
         for name in accounts:
             word = "".join(secrets.choice(_ALPHABET) for _ in range(_PASSWORD_LENGTH))

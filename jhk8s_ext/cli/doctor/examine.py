@@ -28,6 +28,7 @@ from jhk8s_ext.cli.doctor.rendered import Rendered, render
 from jhk8s_ext.cli.doctor.settings import check_keys, check_options, check_rules, secrets_of
 from jhk8s_ext.cli.doctor.source import check_source
 from jhk8s_ext.cli.given_profile import read_profile
+from jhk8s_ext.cli.option_check import sentence_of
 from jhk8s_ext.errors import ConfigError, Jhk8sError, UpstreamError
 from jhk8s_ext.hub.profiles import ProfileAuthenticator
 
@@ -153,7 +154,9 @@ class _Examination:
             with _without_keys():
                 authenticator = cls(parent=hub)
         except TraitError as error:
-            return None, [failed("authenticator", str(error), "JupyterHub.authenticator_class")]
+            return None, [
+                failed("authenticator", sentence_of(error), "JupyterHub.authenticator_class")
+            ]
         except SystemExit as error:
             return None, [failed("authenticator", str(error.code), cls.__name__)]
         self._secrets += [

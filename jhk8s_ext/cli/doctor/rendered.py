@@ -12,6 +12,7 @@ from traitlets import TraitError
 
 from jhk8s_ext.cli.config_check import HOOKS, leave_out
 from jhk8s_ext.cli.given_profile import make_up_profile
+from jhk8s_ext.cli.option_check import sentence_of
 from jhk8s_ext.cli.recorder import recorded
 from jhk8s_ext.cli.spawn import spawn
 from jhk8s_ext.errors import ConfigError
@@ -122,7 +123,7 @@ async def render(
                 internal_ssl=hub.internal_ssl,
             )
         except TraitError as error:
-            raise ConfigError("the hub's configuration", str(error)) from error
+            raise ConfigError("the hub's configuration", sentence_of(error)) from error
     wanted = request or make_up_profile(hub, MADE_UP, _UID)
     spawned = await spawn(hub, wanted)
     pods = [sent for sent in spawned.objects if sent.manifest["kind"] == "Pod"]

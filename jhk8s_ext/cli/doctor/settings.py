@@ -10,6 +10,7 @@ from traitlets import TraitError
 from traitlets.config import Config
 
 from jhk8s_ext.cli.doctor.findings import Finding, doubtful, failed, passed
+from jhk8s_ext.cli.option_check import sentence_of
 from jhk8s_ext.hub.startup import check_crypt_keys
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def check_options(authenticator: Any) -> Iterator[Finding]:
     try:
         authenticator.check_settings()
     except TraitError as error:
-        setting, _, problem = str(error).partition(": ")
+        setting, _, problem = sentence_of(error).partition(": ")
         yield failed("authenticator", problem or setting, setting)
         return
     yield passed("authenticator", f"the options of {type(authenticator).__name__} can work")
