@@ -103,24 +103,25 @@ class LDAPProfileAuthenticator(RefreshingAuthenticator, DirectoryOptions):
     def _server_option(self) -> str:
         return "server_addresses" if self.server_addresses else "server_address"
 
-    async def authenticate(
-        self,
-        handler: Any,  # noqa: ARG002 - JupyterHub's signature
-        data: dict[str, str],
-    ) -> dict[str, Any] | None:
+    async def authenticate(self, handler: Any, data: dict[str, str]) -> dict[str, Any] | None:
         """Log in to the directory, in a worker thread and within ``login_timeout``.
+
+        With ``enable_auth_state`` off, as no hub starts, this is upstream's own login.
 
         Returns
         -------
         dict or None
-            As upstream, with the directory's entries under ``directory`` where profiles are on;
-            None where name or password are wrong.
+            As upstream, with the directory's entries under ``directory``; None where name or
+            password are wrong.
 
         Raises
         ------
         tornado.web.HTTPError
             503 where the directory cannot answer, 403 where the account cannot be used.
         """
+        if not self.enable_auth_state:
+            model: dict[str, Any] | None = await super().authenticate(handler, data)
+            return model
         username, password = data["username"], data["password"]
         if not re.match(self.valid_username_regex, username):
             self.log.warning("Login refused: a username does not match valid_username_regex")
@@ -269,11 +270,10 @@ class LDAPProfileAuthenticator(RefreshingAuthenticator, DirectoryOptions):
                 "ldap_groups": list(standing.allowed),
                 "user_attributes": self._user_attributes(login.user),
             },
+            "directory": login,
         }
         if standing.blocked:
             auth_model["blocked_groups"] = list(standing.blocked)
-        if self.enable_auth_state:
-            auth_model["directory"] = login
         return auth_model
 
     def _user_attributes(self, user: DirectoryEntry) -> dict[str, list[str]]:

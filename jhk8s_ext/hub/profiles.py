@@ -116,8 +116,8 @@ class ProfileAuthenticator(NumberedAccounts):
     @default("allow_existing_users")
     def _default_allow_existing_users(self) -> bool:
         # JupyterHub's own is True where allowed_users is set: who has been let in once, by whatever
-        # group, would be let in for ever.
-        return False
+        # group, would be let in for ever. Without profiles it is as upstream.
+        return not self.enable_auth_state and bool(self.allowed_users)
 
     @validate("home_template")
     def _check_home_template(self, proposal: dict[str, Any]) -> str:

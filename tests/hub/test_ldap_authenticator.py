@@ -8,6 +8,7 @@ import socket
 import time
 
 import pytest
+from ldapauthenticator import LDAPAuthenticator
 from tornado.web import HTTPError
 from traitlets import TraitError
 from traitlets.config import Config
@@ -226,7 +227,23 @@ async def test_a_username_can_belong_to_an_attribute_that_never_changes(make_aut
         await log_in(make_authenticator(subject_attribute="employeeNumber"), "ada", "ada-secret")
 
 
-async def test_without_auth_state_it_is_the_upstream_class(make_authenticator):
+@pytest.fixture
+def upstream_closes(monkeypatch):
+    """Close what upstream leaves open."""
+    opened = []
+    connect = LDAPAuthenticator.get_connection
+
+    def get_connection(self, *args, **kwargs):
+        opened.append(connect(self, *args, **kwargs))
+        return opened[-1]
+
+    monkeypatch.setattr(LDAPAuthenticator, "get_connection", get_connection)
+    yield
+    for connection in opened:
+        connection.unbind()
+
+
+async def test_without_auth_state_it_is_the_upstream_class(make_authenticator, upstream_closes):
     model = await log_in(make_authenticator(enable_auth_state=False), "ada", "ada-secret")
     assert model["auth_state"] == {"ldap_groups": [], "user_attributes": {}}
     # And accounts that cannot have a profile may log in.
