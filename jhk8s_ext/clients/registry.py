@@ -22,6 +22,8 @@ from jhk8s_ext.errors import UpstreamError
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from jhk8s_ext.menu.image import ImageReference
+
 #: What a manifest may be, of OCI and of Docker.
 _MANIFESTS = (
     "application/vnd.oci.image.index.v1+json, "
@@ -36,36 +38,8 @@ _KNOWN_REALMS = {
     "registry.gitlab.com": "gitlab.com",
 }
 
-_DOCKER_HUB = "registry-1.docker.io"
-
-_HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::\d+)?")
-_NAME = re.compile(
-    r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
-)
-_TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
-_DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-zA-Z=_-]{32,}")
-
 #: One parameter of a challenge (RFC 9110, 11.2): commas may stand in what is quoted.
 _PARAMETER = re.compile(r"([A-Za-z_]+)\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s,\"]+))")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageAddress:
-    """Where an image is.
-
-    Parameters
-    ----------
-    host
-        Of the registry, with its port.
-    name
-        Of the repository.
-    reference
-        A tag or a digest.
-    """
-
-    host: str
-    name: str
-    reference: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,32 +85,6 @@ class PlainHttpError(UpstreamError):
     """A registry speaks HTTP without TLS where nobody has said so."""
 
 
-def parse_image(image: str) -> ImageAddress:
-    """Read the name of an image as Kubernetes does.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
-    """
-    rest, at, digest = image.partition("@")
-    first, slash, path = rest.partition("/")
-    if slash and (first == "localhost" or set(".:") & set(first)):
-        host, name = first, path
-    else:
-        host, name = "docker.io", rest
-    name, colon, tag = name.partition(":")
-    if host in ("docker.io", "index.docker.io"):
-        host = _DOCKER_HUB
-        name = name if "/" in name else f"library/{name}"
-    reference = digest if at else tag or "latest"
-    is_good = _DIGEST.fullmatch(digest) if at else _TAG.fullmatch(reference)
-    has_empty_tag = bool(colon) and not tag
-    if not (_HOST.fullmatch(host) and _NAME.fullmatch(name) and is_good) or has_empty_tag:
-        raise ValueError(image)
-    return ImageAddress(host=host, name=name, reference=reference)
-
-
 class RegistryClient:
     """Questions to registries, bounded in time.
 
@@ -165,7 +113,7 @@ class RegistryClient:
         self._plain_hosts = plain_hosts
         self._trusted_realms = trusted_realms
 
-    async def find(self, image: ImageAddress, credentials: Credentials | None) -> RegistryAnswer:
+    async def find(self, image: ImageReference, credentials: Credentials | None) -> RegistryAnswer:
         """Ask for an image's manifest.
 
         Raises
@@ -209,7 +157,7 @@ class RegistryClient:
         return _Request(request, url)
 
     async def _authorize(
-        self, image: ImageAddress, challenge: str, credentials: Credentials | None
+        self, image: ImageReference, challenge: str, credentials: Credentials | None
     ) -> tuple[str, bool, str]:
         """Return a header, whether credentials were given for it, and the host that got none."""
         scheme, _, rest = challenge.strip().partition(" ")

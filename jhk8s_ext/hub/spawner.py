@@ -7,11 +7,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from jupyterhub.utils import maybe_future
-from kubespawner import KubeSpawner
 
 from jhk8s_ext.clients.kubernetes import SecretStore
 from jhk8s_ext.errors import ConfigError, IdentityError, Jhk8sError, UpstreamError
 from jhk8s_ext.hub.manifest import write_back
+from jhk8s_ext.hub.menu_spawner import MenuSpawner
 from jhk8s_ext.hub.readiness import until_it_listens
 from jhk8s_ext.hub.refusals import refusal
 from jhk8s_ext.hub.settings import PodOptions
@@ -31,7 +31,7 @@ _LOOK_AGAIN_SECONDS = 0.5
 _LISTEN_SECONDS = 10
 
 
-class ProfileKubeSpawner(PodOptions, KubeSpawner):
+class ProfileKubeSpawner(PodOptions, MenuSpawner):
     """KubeSpawner with the profile of ``auth_state``.
 
     JupyterHub hands over ``auth_state`` before every start, and without a profile in it nothing
@@ -73,15 +73,22 @@ class ProfileKubeSpawner(PodOptions, KubeSpawner):
         if self.profile is None:
             await super().load_user_options()
             return
-        menu = await self._menu()
+        self.undo_overrides()
         try:
-            chosen = parse_user_options(self.user_options, menu, extra=self._operators_options())
+            if self.menu.is_used:
+                await self.choose()
+            else:
+                await self._choose_of_profile_list()
         except Jhk8sError as error:
             raise refusal(error) from error
+
+    async def _choose_of_profile_list(self) -> None:
+        menu = await self._profile_list()
+        chosen = parse_user_options(self.user_options, menu, extra=self.operators_options())
         if menu:
             self._load_profile(chosen.entry, menu)
 
-    async def _menu(self) -> list[dict[str, Any]]:
+    async def _profile_list(self) -> list[dict[str, Any]]:
         menu = self.profile_list
         if callable(menu):
             menu = await maybe_future(menu(self))
@@ -89,10 +96,6 @@ class ProfileKubeSpawner(PodOptions, KubeSpawner):
             self._sorted_dict_values(menu)
         )
         return entries
-
-    def _operators_options(self) -> set[str]:
-        applied = self.apply_user_options
-        return {*self.extra_user_options, *(applied if isinstance(applied, dict) else ())}
 
     async def _start(self) -> Any:
         """Start the pod, and give up where the start shim has said why it cannot."""
@@ -143,6 +146,7 @@ class ProfileKubeSpawner(PodOptions, KubeSpawner):
                 self.profile,
                 self.pod_settings(self.working_dir or ""),
                 pvc_name=self.pvc_name,
+                choice=self.choice,
             )
         except Jhk8sError as error:
             raise refusal(error) from error
@@ -206,12 +210,15 @@ class ProfileKubeSpawner(PodOptions, KubeSpawner):
         state: dict[str, Any] = super().get_state()
         if self._secret_name:
             state["jhk8s_secret"] = self._secret_name
+        if self.running_choice:
+            state["jhk8s_choice"] = self.running_choice
         return state
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up a server that was started before the hub was."""
         super().load_state(state)
         self._secret_name = state.get("jhk8s_secret", "")
+        self.running_choice = state.get("jhk8s_choice", {})
 
     def _secret_store(self) -> SecretStore:
         return SecretStore(self.api, self.namespace, self.k8s_api_request_timeout)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jhk8s_ext.identity.profile import Profile
+    from jhk8s_ext.menu.choice import Choice
     from jhk8s_ext.pod.fragment import Manifest
     from jhk8s_ext.pod.home import HomeSettings
     from jhk8s_ext.pod.secrets import ServerSecret
@@ -57,7 +58,12 @@ class BuiltPod:
 
 
 def build_pod(
-    manifest: Manifest, profile: Profile, settings: PodSettings, *, pvc_name: str
+    manifest: Manifest,
+    profile: Profile,
+    settings: PodSettings,
+    *,
+    pvc_name: str,
+    choice: Choice | None = None,  # noqa: ARG001
 ) -> BuiltPod:
     """Make a pod run as the profile, rootless.
 
@@ -77,6 +83,8 @@ def build_pod(
         The operator's wishes.
     pvc_name
         KubeSpawner's name for the user's own claim.
+    choice
+        What the user chose from our menu, where there is one.
 
     Raises
     ------

@@ -10,14 +10,9 @@ import subprocess
 import aiohttp
 import pytest
 
-from jhk8s_ext.clients.registry import (
-    Credentials,
-    ImageAddress,
-    PlainHttpError,
-    RegistryClient,
-    parse_image,
-)
+from jhk8s_ext.clients.registry import Credentials, PlainHttpError, RegistryClient
 from jhk8s_ext.errors import UpstreamError
+from jhk8s_ext.menu.image import parse_image
 from tests.support.docker_registry import PASSWORD, USERNAME, DockerRegistry
 from tests.support.http_server import HTTPServer
 from tests.support.slapd import BED, free_port
@@ -45,31 +40,6 @@ async def find(image, credentials=None, **more):
     async with aiohttp.ClientSession() as session:
         client = RegistryClient(session, more.pop("timeout_seconds", 5), **more)
         return await client.find(parse_image(image), credentials)
-
-
-@pytest.mark.parametrize(
-    ("image", "address"),
-    [
-        ("lab", ("registry-1.docker.io", "library/lab", "latest")),
-        ("jupyter/lab:2", ("registry-1.docker.io", "jupyter/lab", "2")),
-        ("docker.io/jupyter/lab", ("registry-1.docker.io", "jupyter/lab", "latest")),
-        ("quay.io/jupyter/lab:x", ("quay.io", "jupyter/lab", "x")),
-        ("localhost/lab", ("localhost", "lab", "latest")),
-        ("10.88.0.1:5000/a/b/lab:1", ("10.88.0.1:5000", "a/b/lab", "1")),
-        ("h.io/l:1@sha256:" + "0" * 64, ("h.io", "l", "sha256:" + "0" * 64)),
-    ],
-)
-def test_names_of_images_are_read_as_kubernetes_does(image, address):
-    host, name, reference = address
-    assert parse_image(image) == ImageAddress(host=host, name=name, reference=reference)
-
-
-@pytest.mark.parametrize(
-    "image", ["", "Lab", "lab:", "lab:a b", "h.io/", "h.io/../lab", "lab@sha256:1", "a//b", "lab?x"]
-)
-def test_what_is_no_name_of_an_image_is_refused(image):
-    with pytest.raises(ValueError, match=r".*"):
-        parse_image(image)
 
 
 async def test_an_image_that_is_there(open_registry):

@@ -11,15 +11,17 @@ import aiohttp
 from jhk8s_ext.cli.doctor.certificates import TlsOptions, explain_refusal
 from jhk8s_ext.cli.doctor.clocks import judge_clock
 from jhk8s_ext.cli.doctor.findings import Finding, doubtful, failed, passed, skipped
-from jhk8s_ext.clients.registry import PlainHttpError, RegistryClient, parse_image
+from jhk8s_ext.clients.registry import PlainHttpError, RegistryClient
 from jhk8s_ext.errors import UpstreamError
+from jhk8s_ext.menu.image import parse_image
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from jhk8s_ext.cli.doctor.pull_secrets import PullSecrets
     from jhk8s_ext.cli.doctor.rendered import Rendered
-    from jhk8s_ext.clients.registry import ImageAddress, RegistryAnswer
+    from jhk8s_ext.clients.registry import RegistryAnswer
+    from jhk8s_ext.menu.image import ImageReference
 
 _CHECK = "registry.image"
 
@@ -124,7 +126,7 @@ async def _look(
 
 
 def _judge(
-    image: str, address: ImageAddress, answer: RegistryAnswer, setting: str, secret: str
+    image: str, address: ImageReference, answer: RegistryAnswer, setting: str, secret: str
 ) -> Finding | None:
     """Judge an answer; None for one that wants other credentials."""
     if answer.status == HTTPStatus.OK:

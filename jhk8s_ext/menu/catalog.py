@@ -1,0 +1,141 @@
+"""What is known of the images, whoever asks: what registries and nodes have said, and when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from jhk8s_ext.menu.sources import Repository, StaticImage, TypedImage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from jhk8s_ext.menu.image import ImageReference
+    from jhk8s_ext.menu.sources import Source
+    from jhk8s_ext.menu.tags import Tag
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageDetails:
+    """What a manifest says, which never changes under its digest.
+
+    Parameters
+    ----------
+    size_bytes
+        Of the download, compressed; None where it is not said.
+    created
+        When the image was built; None where it is not said.
+    """
+
+    size_bytes: int | None
+    created: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What is known of one item of ``ImageMenu.images``.
+
+    Parameters
+    ----------
+    tags
+        Every tag on offer, as `sort_tags` has them, without aliases and what is excluded.
+    aliases
+        Those of the operator's aliases that the registry has.
+    digests
+        Tag or alias to digest, as far as it has been asked. A static image's stands under its tag.
+    details
+        Digest to what its manifest says, as far as it has been asked.
+    confirmed_at
+        When the registry last said so, in seconds since 1970; None for never.
+    problem
+        Why it does not say so now, as a sentence; empty where it does.
+    by_name
+        The same tags by their names.
+    """
+
+    tags: Sequence[Tag] = ()
+    aliases: Sequence[str] = ()
+    digests: Mapping[str, str]
+    details: Mapping[str, ImageDetails]
+    confirmed_at: float | None = None
+    problem: str = ""
+    by_name: Mapping[str, Tag] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_name", {tag.name: tag for tag in self.tags})
+
+
+#: Of what nobody has asked yet.
+UNKNOWN = Listing(digests={}, details={})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """What nodes hold.
+
+    Parameters
+    ----------
+    nodes
+        Name of each node that takes servers to the images it holds, as its status names them:
+        ``host/name:tag`` and ``host/name@digest``.
+    """
+
+    nodes: Mapping[str, frozenset[str]]
+
+    def holders(self, image: ImageReference) -> int:
+        """Return on how many nodes a server with this image starts without a download."""
+        name = f"{image.repository}@{image.digest}" if image.digest else str(image)
+        return sum(name in images for images in self.nodes.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """Everything that is known.
+
+    Parameters
+    ----------
+    listings
+        Name of an item of ``ImageMenu.images`` to what is known of it.
+    inventory
+        None where nodes are not asked.
+    """
+
+    listings: Mapping[str, Listing]
+    inventory: Inventory | None = None
+
+    def of(self, source: Source) -> Listing:
+        """Return what is known of an item, which may be nothing."""
+        return self.listings.get(source.name, UNKNOWN)
+
+
+def pick_shown(source: Repository, listing: Listing) -> Iterator[str]:
+    """Yield the tags that are shown: aliases, then the newest of each category."""
+    yield from listing.aliases
+    counts = dict(source.show)
+    for tag in listing.tags:
+        if counts.get(tag.category, 0) > 0:
+            counts[tag.category] -= 1
+            yield tag.name
+
+
+def title_of(source: Source, tag: str, listing: Listing) -> str:
+    """Return what people read for a tag: an alias with what it stands for at present."""
+    if isinstance(source, StaticImage | TypedImage):
+        return source.title
+    known = listing.by_name.get(tag)
+    if known is not None:
+        return known.title
+    title = tag.replace("_", " ").replace("-", " ").capitalize()
+    meant = meaning_of(tag, listing)
+    return f"{title} ({meant.title})" if meant is not None else title
+
+
+def meaning_of(alias: str, listing: Listing) -> Tag | None:
+    """Return the first tag with an alias's digest, None where none is known."""
+    digest = listing.digests.get(alias)
+    if digest is None:
+        return None
+    same = (name for name, other in listing.digests.items() if other == digest and name != alias)
+    tags = [listing.by_name[name] for name in same if name in listing.by_name]
+    return min(tags, key=listing.tags.index) if tags else None

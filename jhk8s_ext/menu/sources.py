@@ -1,0 +1,269 @@
+"""Where the images of a menu come from: what an operator writes as ``ImageMenu.images``."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from jhk8s_ext.errors import ConfigError
+from jhk8s_ext.menu.audience import Audience, parse_audience
+from jhk8s_ext.menu.fields import Fields, check_unique
+from jhk8s_ext.menu.image import ImageReference, is_tag, parse_image
+from jhk8s_ext.menu.schemes import build_scheme
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from jhk8s_ext.menu.tags import TagScheme
+
+_SETTING = "ImageMenu.images"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What all items of ``ImageMenu.images`` have.
+
+    Parameters
+    ----------
+    name
+        In ``user_options``.
+    title, description
+        For people.
+    is_pinned
+        Whether what is started is named by its digest.
+    sizes
+        Names of the sizes it may have; empty for all.
+    override
+        Other options of KubeSpawner for a server with this image.
+    audience
+        Who may use it.
+    """
+
+    name: str
+    title: str
+    description: str
+    is_pinned: bool
+    sizes: frozenset[str]
+    override: Mapping[str, Any]
+    audience: Audience
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticImage(Entry):
+    """One image.
+
+    Parameters
+    ----------
+    image
+        With a tag or a digest.
+    is_recommended
+        Whether it has the badge.
+    """
+
+    image: ImageReference
+    is_recommended: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository(Entry):
+    """The images of a repository, as its registry lists them.
+
+    Parameters
+    ----------
+    image
+        The repository, without a tag.
+    scheme
+        How its tags are read.
+    show
+        Category to how many of its newest images are shown.
+    aliases
+        Tags that stand for others, as ``latest_weekly``, in the order they are shown in.
+    recommended
+        The tag or alias that has the badge; empty for none.
+    exclude
+        What matches a whole tag that is never offered, None for nothing.
+    has_all_tags
+        Whether every tag may be had, and not only those that are shown.
+    """
+
+    image: ImageReference
+    scheme: TagScheme
+    show: Mapping[str, int]
+    aliases: tuple[str, ...]
+    recommended: str
+    exclude: re.Pattern[str] | None
+    has_all_tags: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypedImage(Entry):
+    """An image whose name the user types.
+
+    Parameters
+    ----------
+    pattern
+        What the whole name has to match.
+    registries
+        Hosts, as `ImageReference` has them, that it may come from.
+    """
+
+    pattern: re.Pattern[str]
+    registries: frozenset[str]
+
+
+Source: TypeAlias = StaticImage | Repository | TypedImage
+
+
+def parse_sources(document: Sequence[object]) -> tuple[Source, ...]:
+    """Parse ``ImageMenu.images``.
+
+    Raises
+    ------
+    ConfigError
+        If an item cannot be.
+    """
+    sources = tuple(
+        _parse_source(Fields(f"{_SETTING}[{index}]", item)) for index, item in enumerate(document)
+    )
+    check_unique([source.name for source in sources], _SETTING)
+    return sources
+
+
+def _parse_source(fields: Fields) -> Source:
+    kinds = [key for key in ("image", "repository", "pattern") if key in fields]
+    if len(kinds) != 1:
+        problem = "needs one of image, repository and pattern"
+        raise ConfigError(fields.setting, problem)
+    (kind,) = kinds
+    source = _PARSERS[kind](fields)
+    fields.finish()
+    return source
+
+
+def _parse_entry(fields: Fields) -> dict[str, Any]:
+    """Return the arguments of an `Entry`."""
+    name = fields.name()
+    return {
+        "name": name,
+        "title": fields.text("title", name.capitalize()),
+        "description": fields.text("description", ""),
+        "is_pinned": fields.flag("pin", default=True),
+        "sizes": frozenset(fields.texts("sizes")),
+        "override": fields.mapping("kubespawner_override"),
+        "audience": parse_audience(fields),
+    }
+
+
+def _parse_static(fields: Fields) -> StaticImage:
+    return StaticImage(
+        **_parse_entry(fields),
+        image=_parse_image(fields, "image"),
+        is_recommended=fields.flag("recommended"),
+    )
+
+
+def _parse_repository(fields: Fields) -> Repository:
+    entry = _parse_entry(fields)
+    image = _parse_image(fields, "repository")
+    if image.tag or image.digest:
+        problem = f"{fields.text('repository')!r} names one image; call it image, not repository"
+        raise ConfigError(fields.path("repository"), problem)
+    scheme = build_scheme(fields)
+    aliases = fields.texts("aliases")
+    recommended = fields.text("recommended", "")
+    for key, tags in (("aliases", aliases), ("recommended", (recommended,) if recommended else ())):
+        for tag in tags:
+            if not is_tag(tag):
+                raise ConfigError(fields.path(key), f"{tag!r} cannot be a tag")
+    return Repository(
+        **entry,
+        image=image,
+        scheme=scheme,
+        show=_parse_show(fields, scheme),
+        # What is recommended is shown, first.
+        aliases=tuple(dict.fromkeys([recommended, *aliases] if recommended else aliases)),
+        recommended=recommended,
+        exclude=_parse_exclude(fields),
+        has_all_tags=fields.flag("all_tags", default=True),
+    )
+
+
+def _parse_show(fields: Fields, scheme: TagScheme) -> dict[str, int]:
+    found = fields.mapping("show") or scheme.show
+    for category, count in found.items():
+        if category not in scheme.categories:
+            known = ", ".join(scheme.categories)
+            problem = f"{category!r} is none of the scheme's: {known}"
+            raise ConfigError(fields.path("show"), problem)
+        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+            raise ConfigError(fields.path(f"show.{category}"), f"{count!r} is not a count")
+    return {category: found[category] for category in scheme.categories if found.get(category)}
+
+
+def _parse_exclude(fields: Fields) -> re.Pattern[str] | None:
+    globs = fields.texts("exclude")
+    return re.compile("|".join(map(fnmatch.translate, globs))) if globs else None
+
+
+def _parse_typed(fields: Fields) -> TypedImage:
+    pattern = fields.text("pattern")
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        problem = f"{pattern!r} is no regular expression: {error}"
+        raise ConfigError(fields.path("pattern"), problem) from error
+    hosts = fields.texts("registries")
+    if not hosts:
+        raise ConfigError(fields.path("registries"), "is missing: name the hosts it may come from")
+    registries = frozenset(_parse_host(host, fields.path("registries")) for host in hosts)
+    return TypedImage(**_parse_entry(fields), pattern=compiled, registries=registries)
+
+
+def _parse_host(host: str, setting: str) -> str:
+    try:
+        return parse_image(f"{host}/image").host
+    except ValueError as error:
+        raise ConfigError(setting, f"{host!r} is not the host of a registry") from error
+
+
+def _parse_image(fields: Fields, key: str) -> ImageReference:
+    text = fields.text(key)
+    try:
+        return parse_image(text)
+    except ValueError as error:
+        raise ConfigError(fields.path(key), f"{text!r} is not the name of an image") from error
+
+
+_PARSERS: dict[str, Callable[[Fields], Source]] = {
+    "image": _parse_static,
+    "repository": _parse_repository,
+    "pattern": _parse_typed,
+}
+
+
+def implied_source(image: str) -> StaticImage:
+    """Return the one item of a menu without images: whatever KubeSpawner would start.
+
+    Raises
+    ------
+    ConfigError
+        If that is not the name of an image.
+    """
+    try:
+        reference = parse_image(image)
+    except ValueError as error:
+        problem = f"{image!r} is not the name of an image"
+        raise ConfigError("KubeSpawner.image", problem) from error
+    return StaticImage(
+        name="default",
+        title="Default",
+        description="",
+        is_pinned=False,
+        sizes=frozenset(),
+        override={},
+        audience=Audience(groups=frozenset(), default_for=frozenset(), is_default=True),
+        image=reference,
+        is_recommended=False,
+    )
