@@ -138,7 +138,7 @@ class HubClient:
         channels = f"{self.url}{base}/api/kernels/{kernel}/channels"
         try:
             async with self._session.ws_connect(channels, origin=self.url) as socket:
-                return await asyncio.wait_for(_execute(socket, code), 60)
+                return await asyncio.wait_for(execute(socket, code), 60)
         finally:
             async with self._session.delete(
                 f"{self.url}{base}/api/kernels/{kernel}", headers=headers
@@ -153,7 +153,7 @@ class HubClient:
         return {"X-XSRFToken": cookies["_xsrf"].value, "Referer": str(response.url)}
 
 
-async def _execute(socket: aiohttp.ClientWebSocketResponse, code: str) -> str:
+async def execute(socket: aiohttp.ClientWebSocketResponse, code: str) -> str:
     message_id = uuid.uuid4().hex
     await socket.send_json(
         {

@@ -1,0 +1,20 @@
+"""What runs inside the notebook server: an extension of Jupyter Server, which does nothing unasked.
+
+It is no part of the start shim, and needs `jupyter_server`, which the server has.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
+    return [{"module": "jhk8s_singleuser.extension"}]
+
+
+def _load_jupyter_server_extension(server: Any) -> None:
+    from .metrics import CellMetrics  # noqa: PLC0415 - the server's, which the shim has not
+
+    CellMetrics(parent=server).begin()
