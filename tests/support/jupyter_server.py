@@ -20,7 +20,7 @@ from tests.support.slapd import free_port
 if TYPE_CHECKING:
     from pathlib import Path
 
-_TOKEN = "token-of-the-test"
+TOKEN = "token-of-the-test"
 
 
 class JupyterServer:
@@ -32,9 +32,20 @@ class JupyterServer:
         Its root, with its log; its Python modules can be imported.
     options
         Class name to options.
+    module
+        What is run.
+    python
+        Whose packages it has.
     """
 
-    def __init__(self, folder: Path, options: dict[str, dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        options: dict[str, dict[str, Any]],
+        *,
+        module: str = "jupyter_server",
+        python: str = sys.executable,
+    ) -> None:
         self.folder = folder
         self.url = f"http://127.0.0.1:{free_port()}"
         self._log = folder / "server.log"
@@ -49,7 +60,7 @@ class JupyterServer:
                 "allow_root": True,
                 "authenticate_prometheus": False,
             },
-            "IdentityProvider": {"token": _TOKEN},
+            "IdentityProvider": {"token": TOKEN},
             **{name: value for name, value in options.items() if name != "ServerApp"},
         }
         path = folder / "jupyter_server_config.json"
@@ -63,7 +74,7 @@ class JupyterServer:
         }
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "jupyter_server", f"--config={path}"],
+                [python, "-m", module, f"--config={path}"],
                 env=environ,
                 stdout=log,
                 stderr=log,
@@ -86,6 +97,13 @@ class JupyterServer:
         samples = (line.rpartition(" ") for line in lines if "_created" not in line)
         return {name: float(value) for name, _, value in samples}
 
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def wait(self, timeout_seconds: float) -> int:
+        """Wait until it ends by itself; return its exit status."""
+        return self._process.wait(timeout=timeout_seconds)
+
     def stop(self) -> None:
         self._process.terminate()
         try:
@@ -95,7 +113,7 @@ class JupyterServer:
             self._process.wait()
 
     def session(self) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(headers={"Authorization": f"token {_TOKEN}"})
+        return aiohttp.ClientSession(headers={"Authorization": f"token {TOKEN}"})
 
     async def open(self, session: aiohttp.ClientSession, path: str) -> str:
         """Open a notebook; return its kernel."""

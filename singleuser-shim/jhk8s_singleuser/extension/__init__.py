@@ -14,7 +14,14 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
     return [{"module": "jhk8s_singleuser.extension"}]
 
 
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    return [{"src": "labextension", "dest": "@jhk8s/singleuser"}]
+
+
 def _load_jupyter_server_extension(server: Any) -> None:
-    from .metrics import CellMetrics  # noqa: PLC0415 - the server's, which the shim has not
+    # The server's packages, which the shim does not have.
+    from .end import ServerEnd  # noqa: PLC0415
+    from .metrics import CellMetrics  # noqa: PLC0415
 
     CellMetrics(parent=server).begin()
+    ServerEnd(parent=server).begin()
