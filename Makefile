@@ -44,8 +44,9 @@ e2e-down: $(VENV)/.ready ## Stop and remove what `make e2e` and `make demo-clust
 	$(VENV)/bin/python tests/cluster/bed.py down
 
 bench: $(VENV)/.ready ## Our figures beside our peers', in one run
-	$(DEBIAN) install slapd ldap-utils
+	$(DEBIAN) install slapd ldap-utils docker-registry
 	$(VENV)/bin/python -W ignore -m benchmarks.ldap_logins
+	$(VENV)/bin/python -m benchmarks.menu
 	$(VENV)/bin/python tests/cluster/bed.py up
 	$(VENV)/bin/python -m benchmarks.shim_start
 	$(DEBIAN) install mariadb-server postgresql

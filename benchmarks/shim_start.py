@@ -100,6 +100,9 @@ def build_spec(root, uid, gid, groups):
         },
         "working_directory": f"{root}/home/ada/folder0",
         "unset": [],
+        "image": None,
+        "size": None,
+        "move_aside": [],
     }
 
 

@@ -5,6 +5,7 @@ With ``--check`` nothing is written, and the exit code is 1 where the page is ou
 
 import inspect
 import json
+import math
 import re
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from jhk8s_ext.hub.authenticators import LDAPProfileAuthenticator
 from jhk8s_ext.hub.cilogon import CILogonProfileAuthenticator
 from jhk8s_ext.hub.github import GitHubProfileAuthenticator
 from jhk8s_ext.hub.google import GoogleProfileAuthenticator
+from jhk8s_ext.hub.menu import ImageMenu
 from jhk8s_ext.hub.oidc import GenericProfileAuthenticator
 from jhk8s_ext.hub.spawner import ProfileKubeSpawner
 
@@ -20,7 +22,8 @@ PAGE = Path(__file__).parent / "reference" / "options.md"
 
 _OAUTHENTICATOR = "https://oauthenticator.readthedocs.io/en/latest/reference/api/gen"
 
-#: Every class that an operator names, and where the options that it inherits are documented.
+#: Every class that an operator names, and where the options that it inherits are documented: of
+#: those that inherit some.
 CLASSES = {
     LDAPProfileAuthenticator: (
         "`ldapauthenticator.LDAPAuthenticator`",
@@ -46,6 +49,7 @@ CLASSES = {
         "`kubespawner.KubeSpawner`",
         "https://jupyterhub-kubespawner.readthedocs.io/en/latest/spawner.html",
     ),
+    ImageMenu: None,
 }
 
 INTRODUCTION = """\
@@ -74,14 +78,16 @@ def own_traits(cls):
 
 
 def _class_section(cls):
-    base, address = CLASSES[cls]
-    head = f"## {cls.__name__}\n\nBeside the options of [{base}]({address}).\n"
+    head = f"## {cls.__name__}\n"
+    if CLASSES[cls] is not None:
+        base, address = CLASSES[cls]
+        head += f"\nBeside the options of [{base}]({address}).\n"
     return "\n".join([head, *(_option(*item) for item in own_traits(cls).items())])
 
 
 def _option(name, trait):
     kind = re.sub(r"^an? ", "", trait.info())
-    if getattr(trait, "min", None) is not None:
+    if getattr(trait, "min", None) not in (None, -math.inf):
         kind += f", at least {trait.min}"
     default = json.dumps(trait.default())
     return f"### `{name}`\n\n*{kind}*, default `{default}`\n\n{_markdown(trait.help)}\n"

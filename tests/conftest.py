@@ -5,6 +5,7 @@ import json
 import hypothesis
 import pytest
 
+from tests.support.docker_registry import DockerRegistry
 from tests.support.slapd import Slapd
 
 # How long one example takes says more about the machine than about the code.
@@ -39,5 +40,21 @@ def assert_golden(request):
 def slapd(tmp_path_factory):
     """Return a directory with the test bed's tree, on loopback."""
     server = Slapd(tmp_path_factory.mktemp("slapd"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def open_registry(tmp_path_factory):
+    """Return a docker-registry for everybody. Tests push to repositories of their own."""
+    server = DockerRegistry(tmp_path_factory.mktemp("registry"), deletes=True)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def closed_registry(tmp_path_factory):
+    """Return a docker-registry that asks for a password."""
+    server = DockerRegistry(tmp_path_factory.mktemp("registry"), asks_for_password=True)
     yield server
     server.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +24,26 @@ from jhk8s_ext.cli.configuration import (
     read_config,
 )
 from jhk8s_ext.cli.exits import Exit
-from jhk8s_ext.cli.given_profile import make_up_profile
+from jhk8s_ext.cli.given_profile import join_groups, make_up_profile
+from jhk8s_ext.cli.image_menu_check import (
+    SECTION,
+    check_items,
+    check_settings,
+    groups_of,
+    starts_of,
+)
 from jhk8s_ext.cli.menu_check import check_menu
 from jhk8s_ext.cli.option_check import check_options, sentence_of
-from jhk8s_ext.cli.spawn import SpawnRequest, spawn
+from jhk8s_ext.cli.spawn import spawn
 from jhk8s_ext.cli.table import complain, examples
 from jhk8s_ext.errors import ConfigError, Jhk8sError
 from jhk8s_ext.hub.config import find_unknown_names
+from jhk8s_ext.hub.menu import ImageMenu
+from jhk8s_ext.hub.menu import check_menu as check_menu_at_start
+from jhk8s_ext.hub.menu_spawner import MenuSpawner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from traitlets.config import Config
 
@@ -94,6 +105,7 @@ def find_errors(configuration: Configuration) -> Iterator[Jhk8sError]:
     if configuration.values is not None:
         yield from find_unknown_values(configuration.values, source)
     yield from _check_names(options, source, where)
+    yield from check_items(options, where)
     classes: list[Any] = [JupyterHub]
     yield from _check_values(options, classes, where)
     try:
@@ -189,6 +201,9 @@ def _check_spawner(options: Config, cls: Any, source: str, where: Any) -> Iterat
     options = copy.deepcopy(options)
     for hook in HOOKS:
         leave_out(options, hook)
+    if options.get(SECTION):
+        yield from _check_image_menu(options, cls, source, where)
+        return
     names = [parent.__name__ for parent in reversed(cls.__mro__)]
     section = next(
         (name for name in reversed(names) if "profile_list" in options.get(name, {})), ""
@@ -205,19 +220,50 @@ def _check_spawner(options: Config, cls: Any, source: str, where: Any) -> Iterat
         menu = []
     slugs = [entry.get("slug") for entry in (menu.values() if isinstance(menu, dict) else menu)]
     for slug in [None, *filter(None, slugs)]:
-        error = _start(options, slug)
+        error = _start(options, {"profile": slug} if slug else {})
         if error is not None:
-            yield ConfigError(source, str(error).removeprefix("the hub's configuration: "))
+            yield ConfigError(source, _sentence(error))
 
 
-def _start(options: Config, slug: str | None) -> Jhk8sError | None:
-    """Start a server of nobody's, and return why that cannot be."""
+def _check_image_menu(
+    options: Config, cls: Any, source: str, where: Callable[[str, str], str]
+) -> Iterator[Jhk8sError]:
+    if not issubclass(cls, MenuSpawner):
+        problem = f"{cls.__name__} shows none: JupyterHub.spawner_class has to be jhk8s"
+        yield ConfigError(f"{source}: {SECTION}", problem)
+        return
+    try:
+        check_menu_at_start(options, printing_log())
+        menu = ImageMenu.shared(options, printing_log())
+    except TraitError as error:  # of several options together
+        yield ConfigError(source, sentence_of(error))
+        return
+    found = list(check_settings(menu.settings, menu, cls.__new__(cls), where))
+    yield from found
+    if found:
+        return
+    groups = groups_of(menu.settings)
+    told: set[str] = set()
+    for name, place, chosen in starts_of(menu.settings):
+        refused = _start(options, chosen, groups)
+        if refused is not None and str(refused) not in told:
+            told.add(str(refused))
+            yield ConfigError(where(SECTION, name) + place, _sentence(refused))
+
+
+def _sentence(error: Jhk8sError) -> str:
+    return str(error).removeprefix("the hub's configuration: ")
+
+
+def _start(
+    options: Config, chosen: dict[str, str], groups: Collection[str] = ()
+) -> Jhk8sError | None:
+    """Start a server of a member of these groups, and return why that cannot be."""
 
     async def start() -> None:
         hub = JupyterHub(config=copy.deepcopy(options), log=printing_log())
-        request = make_up_profile(hub, _USER, _UID)
-        chosen = {"profile": slug} if slug else {}
-        await spawn(hub, SpawnRequest(profile=request.profile, user_options=chosen))
+        request = join_groups(make_up_profile(hub, _USER, _UID), groups)
+        await spawn(hub, replace(request, user_options=chosen))
 
     try:
         asyncio.run(start())

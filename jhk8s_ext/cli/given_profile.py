@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,10 @@ from jhk8s_ext.errors import ConfigError, IdentityError
 from jhk8s_ext.hub.profiles import ProfileAuthenticator
 from jhk8s_ext.identity import Group, Profile
 from jhk8s_ext.identity.account import shared_groups
+from jhk8s_ext.identity.names import is_group_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from jupyterhub.app import JupyterHub
 
@@ -102,6 +104,16 @@ def make_up_profile(
         subject=user,
     )
     return SpawnRequest(profile=profile, hub_groups=_hub_groups(hub, profile))
+
+
+def join_groups(request: SpawnRequest, names: Iterable[str]) -> SpawnRequest:
+    """Make somebody who is made up a member of groups, whose gids are made up too."""
+    profile = request.profile
+    groups = [
+        Group(name, profile.gid + number)
+        for number, name in enumerate(sorted(filter(is_group_name, names)), start=1)
+    ]
+    return replace(request, profile=replace(profile, groups=(*profile.groups, *groups)))
 
 
 def _read(name: str) -> Any:

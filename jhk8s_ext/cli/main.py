@@ -35,7 +35,12 @@ _COMMANDS = {
         "Check a configuration against the world.",
     ),
     "ids": ("jhk8s_ext.cli.ids:ids", "List, export or import who holds which uid and gid."),
+    "prepull": (
+        "jhk8s_ext.cli.prepull.command:prepull",
+        "Have the menu's images on the nodes before somebody waits for them.",
+    ),
     "profile": ("jhk8s_ext.cli.profile:profile", "Print the profile that a login would build."),
+    "reap": ("jhk8s_ext.cli.reap:reap", "Delete old images from the menu's registries."),
     "render": ("jhk8s_ext.cli.render:render", "Print the objects that a start would create."),
 }
 

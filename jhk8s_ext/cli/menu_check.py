@@ -57,7 +57,7 @@ def check_menu(menu: Any, spawner: Any, path: str) -> Iterator[ConfigError]:
         if slug is not None and slug in slugs:
             yield ConfigError(f"{here}.slug", f"{slug!r} is another entry's too")
         slugs.add(str(slug))
-        yield from _check_override(entry, spawner, here)
+        yield from check_override(entry, spawner, here)
         options = entry.get("profile_options") or {}
         if not isinstance(options, dict):
             yield ConfigError(f"{here}.profile_options", "is not a mapping")
@@ -85,10 +85,10 @@ def _check_option(option: Any, spawner: Any, path: str) -> Iterator[ConfigError]
             yield ConfigError(here, "is not a mapping")
             continue
         yield from _check_keys(choice, _CHOICE, here)
-        yield from _check_override(choice, spawner, here)
+        yield from check_override(choice, spawner, here)
     yield from _check_keys(unlisted, _UNLISTED, f"{path}.unlisted_choice")
     # Values there are templates of the user's text: only their names can be checked.
-    yield from _check_override(unlisted, spawner, f"{path}.unlisted_choice", is_template=True)
+    yield from check_override(unlisted, spawner, f"{path}.unlisted_choice", is_template=True)
     try:
         re.compile(unlisted.get("validation_regex") or "")
     except (re.error, TypeError) as error:
@@ -103,9 +103,22 @@ def _check_keys(document: Any, known: frozenset[str], path: str) -> Iterator[Con
             yield ConfigError(f"{path}.{key}", f"there is no such key{hint}")
 
 
-def _check_override(
+def check_override(
     document: Any, spawner: Any, path: str, *, is_template: bool = False
 ) -> Iterator[ConfigError]:
+    """Yield an error for each option of a ``kubespawner_override`` that cannot be.
+
+    Parameters
+    ----------
+    document
+        That may have one.
+    spawner
+        A blank object of the hub's spawner class, see `problem_of`.
+    path
+        Of the document, in the file.
+    is_template
+        Whether its values are templates of a user's text.
+    """
     override = document.get("kubespawner_override") or {}
     path = f"{path}.kubespawner_override"
     if not isinstance(override, dict):

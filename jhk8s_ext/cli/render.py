@@ -61,6 +61,12 @@ _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
     multiple=True,
     help="A choice of the user's, as profile=large or image=...; may be repeated.",
 )
+@click.option(
+    "--ask-registry",
+    "asks_registries",
+    is_flag=True,
+    help="Ask the registries of ImageMenu for tags and for the digest that is started.",
+)
 @click.option("--server-name", default="", help="A named server, in the place of the default one.")
 @click.option("--namespace", default="jupyterhub", help="Helm's, for the chart's values.")
 @click.option("--release", default="jupyterhub", help="Helm's, for the chart's values.")
@@ -79,10 +85,13 @@ def render(user: str, **given: Any) -> int:
     """Print, as YAML, the objects that a start of USER's server would create.
 
     No cluster is asked, and nobody has to log in. The profile comes from --profile, is made up with
-    --uid, or is what the directory says of the user now. Values of Secrets are hidden.
+    --uid, or is what the directory says of the user now. Values of Secrets are hidden. Images of a
+    menu are taken as they are named, unless --ask-registry is given.
     """
     with _errors_as_2() if given["diff_file"] else nullcontext():
         spawned = asyncio.run(_spawn(user, given))
+        for note in spawned.notes:
+            complain(note)
         text = format_objects(spawned.objects, spawned.token)
         if given["diff_file"]:
             status = _print_diff(text, given["diff_file"])
@@ -138,6 +147,7 @@ async def _spawn(user: str, given: dict[str, Any]) -> Spawned:
             hub_groups=request.hub_groups,
             server_name=given["server_name"],
             user_options=options,
+            asks_registries=given["asks_registries"],
         ),
     )
 

@@ -24,8 +24,10 @@ from traitlets import TraitError
 from jhk8s_ext.cli.option_check import sentence_of
 from jhk8s_ext.cli.recorder import recorded
 from jhk8s_ext.cli.recording_spawner import recording_class
+from jhk8s_ext.cli.shown_images import ShownImages
 from jhk8s_ext.errors import ConfigError, IdentityError, Jhk8sError
 from jhk8s_ext.hub.freshness import CannotAskError, RefreshingAuthenticator
+from jhk8s_ext.hub.menu import ImageMenu
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +55,8 @@ class SpawnRequest:
         Empty for the default server.
     user_options
         As a request to start the server would hold them.
+    asks_registries
+        Whether registries are asked for the image, as a hub does.
     """
 
     profile: Profile
@@ -60,6 +64,7 @@ class SpawnRequest:
     hub_groups: Sequence[str] = ()
     server_name: str = ""
     user_options: Mapping[str, Any] = field(default_factory=dict)
+    asks_registries: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +77,13 @@ class Spawned:
         In the order of their creation.
     token
         The hub's API token of the server, which nobody may see.
+    notes
+        What is not as a hub would have it, in a sentence each.
     """
 
     objects: Sequence[SentObject]
     token: str = field(repr=False)
+    notes: Sequence[str] = ()
 
 
 async def spawn(hub: JupyterHub, request: SpawnRequest) -> Spawned:
@@ -102,8 +110,10 @@ async def spawn(hub: JupyterHub, request: SpawnRequest) -> Spawned:
         )
     with tempfile.TemporaryDirectory() as folder:
         async with recorded() as api:
+            images = None
             try:
                 user = await _initialise(hub, request, api, folder)
+                images = await _show_images(hub, request)
                 await user.spawn(request.server_name, options=dict(request.user_options))
                 token = user.spawners[request.server_name].api_token
             except web.HTTPError as error:
@@ -119,7 +129,25 @@ async def spawn(hub: JupyterHub, request: SpawnRequest) -> Spawned:
                 raise ConfigError("the start of the server", _described(error)) from error
             finally:
                 _close(hub)
-            return Spawned(objects=tuple(api.sent), token=token)
+                if images is not None:
+                    await images.stop()
+            return Spawned(objects=tuple(api.sent), token=token, notes=images.notes)
+
+
+async def _show_images(hub: JupyterHub, request: SpawnRequest) -> ShownImages:
+    """Keep the hub's menu from asking registries again and again, and from keeping what they say.
+
+    Raises
+    ------
+    TraitError, ConfigError
+        If the menu cannot be.
+    """
+    menu = ImageMenu.shared(hub.config, hub.log)
+    images = ShownImages(menu, request.user_options)
+    menu.answer_with(images)
+    if request.asks_registries:
+        await images.ask()
+    return images
 
 
 def authenticator_of(hub: JupyterHub) -> Any:

@@ -1,62 +1,53 @@
-"""Whether an image is in a registry, by the OCI distribution protocol (its specification 1.1).
-
-Credentials go to the registry that they are for and to its token server on the same host. To
-another host only where that is known to be the registry's own, or the operator says so.
-"""
+"""What registries have, asked by the OCI distribution protocol (its specification 1.1)."""
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import re
-import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-import aiohttp
-
+from jhk8s_ext.clients import manifests
+from jhk8s_ext.clients.docker_config import Credentials
+from jhk8s_ext.clients.oauth import next_page
+from jhk8s_ext.clients.registry_auth import Access, RegistryAuth
+from jhk8s_ext.clients.registry_http import PlainHttpError, RegistryBusyError, RegistryTransport
+from jhk8s_ext.clients.registry_replies import RegistryQuestions
+from jhk8s_ext.clients.tag_list import PAGE_TAGS, TagList, TagPage, parse_tags
 from jhk8s_ext.errors import UpstreamError
+from jhk8s_ext.menu.catalog import ImageDetails
+from jhk8s_ext.menu.image import is_digest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    import aiohttp
+
+    from jhk8s_ext.clients.registry_replies import Reply
     from jhk8s_ext.menu.image import ImageReference
+    from jhk8s_ext.menu.registries import RegistrySettings
 
-#: What a manifest may be, of OCI and of Docker.
-_MANIFESTS = (
-    "application/vnd.oci.image.index.v1+json, "
-    "application/vnd.oci.image.manifest.v1+json, "
-    "application/vnd.docker.distribution.manifest.list.v2+json, "
-    "application/vnd.docker.distribution.manifest.v2+json"
-)
+__all__ = [
+    "Credentials",
+    "PlainHttpError",
+    "RegistryAnswer",
+    "RegistryBusyError",
+    "RegistryClient",
+    "TagList",
+]
 
-#: Registry to the host of its token server, where both belong together.
-_KNOWN_REALMS = {
-    "registry-1.docker.io": "auth.docker.io",
-    "registry.gitlab.com": "gitlab.com",
-}
+_MAX_PAGES = 2000
 
-#: One parameter of a challenge (RFC 9110, 11.2): commas may stand in what is quoted.
-_PARAMETER = re.compile(r"([A-Za-z_]+)\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s,\"]+))")
+#: About 100,000 tags. To read them takes some 7 ms, in which no other thread runs.
+_PAGE_BYTES = 3 * 2**20
 
+#: What registries take as a manifest at most, by the specification.
+_DOCUMENT_BYTES = 4 * 2**20
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
-    """Who asks a registry.
+_ACCEPT = {"Accept": manifests.MANIFESTS}
 
-    Parameters
-    ----------
-    username, password
-        As ``docker login`` takes them.
-    origin
-        Where they are from, for messages.
-    """
-
-    username: str
-    password: str = field(repr=False)
-    origin: str
+#: Indexes in indexes.
+_MAX_DEPTH = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,23 +72,21 @@ class RegistryAnswer:
     untrusted_realm: str = ""
 
 
-class PlainHttpError(UpstreamError):
-    """A registry speaks HTTP without TLS where nobody has said so."""
-
-
 class RegistryClient:
-    """Questions to registries, bounded in time.
+    """Questions to registries, bounded in time and size.
 
     Parameters
     ----------
     session
-        That asks.
+        That asks. Registries need no cookies.
     timeout_seconds
         Bound on each request.
     plain_hosts
         Registries that are asked without TLS, beside those of this machine.
     trusted_realms
         Hosts of token servers that may have any registry's credentials.
+    registries
+        Host to how it is asked, for those that are not asked as usual.
     """
 
     def __init__(
@@ -107,14 +96,15 @@ class RegistryClient:
         *,
         plain_hosts: Collection[str] = (),
         trusted_realms: Collection[str] = (),
+        registries: Mapping[str, RegistrySettings] | None = None,
     ) -> None:
-        self._session = session
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
-        self._plain_hosts = plain_hosts
-        self._trusted_realms = trusted_realms
+        settings = registries or {}
+        self._transport = RegistryTransport(session, timeout_seconds, plain_hosts, settings)
+        auth = RegistryAuth(self._transport, trusted_realms, settings)
+        self._questions = RegistryQuestions(self._transport, auth)
 
     async def find(self, image: ImageReference, credentials: Credentials | None) -> RegistryAnswer:
-        """Ask for an image's manifest.
+        """Ask for an image's manifest, and say what came of it.
 
         Raises
         ------
@@ -123,118 +113,204 @@ class RegistryClient:
         UpstreamError
             If it does not answer, or says nothing of use.
         """
-        scheme = "http" if self._is_plain(image.host) else "https"
-        url = f"{scheme}://{image.host}/v2/{image.name}/manifests/{image.reference}"
-        status, headers = await self._head(url, {})
-        if status != HTTPStatus.UNAUTHORIZED:
-            return RegistryAnswer(status=status, date=headers.get("Date"), has_credentials=False)
-        authorization, is_given, untrusted = await self._authorize(
-            image, headers.get("WWW-Authenticate", ""), credentials
-        )
-        if authorization:
-            status, headers = await self._head(url, {"Authorization": authorization})
+        access = _access(image, credentials)
+        reply = await self._questions.ask("HEAD", access, self._manifest(image), _ACCEPT)
         return RegistryAnswer(
-            status=status,
-            date=headers.get("Date"),
-            has_credentials=is_given,
-            untrusted_realm=untrusted,
+            status=reply.status,
+            date=reply.header("Date") or None,
+            has_credentials=reply.grant.has_credentials,
+            untrusted_realm=reply.grant.untrusted_realm,
         )
 
-    def _is_plain(self, host: str) -> bool:
-        name = urlsplit(f"//{host}").hostname or ""
-        is_here = name in ("localhost", "::1") or name.startswith("127.")
-        return is_here or host in self._plain_hosts
+    async def list_tags(
+        self,
+        repository: ImageReference,
+        credentials: Credentials | None,
+        known: TagList | None = None,
+    ) -> TagList:
+        """List the tags of a repository.
 
-    async def _head(self, url: str, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str]]:
-        async with self._request("HEAD", url, {"Accept": _MANIFESTS, **headers}) as response:
-            return response.status, response.headers
+        Parameters
+        ----------
+        repository
+            Its tag does not matter.
+        credentials
+            Given where the registry asks for some; None for none.
+        known
+            What it listed before. Pages that are still so are not sent again where the registry
+            supports that; where all are, this very object is returned.
 
-    def _request(self, method: str, url: str, headers: Mapping[str, str], **more: Any) -> _Request:
-        # Not followed: a redirect may lead anywhere.
-        request = self._session.request(
-            method, url, headers=headers, allow_redirects=False, timeout=self._timeout, **more
-        )
-        return _Request(request, url)
+        Raises
+        ------
+        RegistryBusyError
+            If it wants to be asked later.
+        UpstreamError
+            If it does not answer, refuses, has no such repository, or says nothing of use.
+        ConfigError
+            If ``ca_file`` of its settings cannot be read.
+        """
+        access = _access(repository, credentials)
+        before = {page.url: page for page in known.pages} if known is not None else {}
+        pages: dict[str, TagPage] = {}
+        url = f"{self._repository(repository)}/tags/list?n={PAGE_TAGS}"
+        while url:
+            if url in pages or len(pages) >= _MAX_PAGES:
+                # What else there is is not known, and a part is not the list.
+                raise UpstreamError(f"{access.registry} lists {access.repository} without an end")
+            pages[url] = await self._page(access, url, before.get(url))
+            url = pages[url].next_url
+        found = TagList(pages=tuple(pages.values()))
+        return known if known is not None and known == found else found
 
-    async def _authorize(
-        self, image: ImageReference, challenge: str, credentials: Credentials | None
-    ) -> tuple[str, bool, str]:
-        """Return a header, whether credentials were given for it, and the host that got none."""
-        scheme, _, rest = challenge.strip().partition(" ")
-        if scheme.lower() == "basic":
-            if credentials is None:
-                return "", False, ""
-            return _basic(credentials), True, ""
-        if scheme.lower() != "bearer":
-            raise UpstreamError(f"{image.host} asks for credentials in a way that is not known")
-        parameters = {
-            match[1].lower(): match[2] if match[2] is not None else match[3]
-            for match in _PARAMETER.finditer(rest)
-        }
-        realm = parameters.get("realm", "")
-        parts = urlsplit(realm)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UpstreamError(f"{image.host} names no address at which tokens are had")
-        is_trusted = self._may_have_credentials(image.host, realm)
-        headers = {}
-        if credentials is not None and is_trusted:
-            headers = {"Authorization": _basic(credentials)}
-        query = {"scope": f"repository:{image.name}:pull"}
-        if parameters.get("service"):
-            query["service"] = parameters["service"]
-        untrusted = parts.netloc if credentials is not None and not is_trusted else ""
-        async with self._request("GET", realm, headers, params=query) as response:
-            if response.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-                return "", bool(headers), untrusted
-            token = await _token(response, parts.netloc)
-        return f"Bearer {token}", bool(headers), untrusted
+    async def resolve(self, image: ImageReference, credentials: Credentials | None) -> str | None:
+        """Return the digest of an image, None where its registry does not have it.
 
-    def _may_have_credentials(self, registry: str, realm: str) -> bool:
-        parts = urlsplit(realm)
-        if parts.scheme != "https" and not self._is_plain(parts.netloc):
-            return False
-        known = {registry, _KNOWN_REALMS.get(registry, registry), *self._trusted_realms}
-        return parts.netloc in known
+        Raises
+        ------
+        RegistryBusyError, UpstreamError, ConfigError
+            As `list_tags`.
+        """
+        access, url = _access(image, credentials), self._manifest(image)
+        reply = await self._questions.ask("HEAD", access, url, _ACCEPT)
+        digest = reply.header("Docker-Content-Digest")
+        if reply.status == HTTPStatus.OK and not digest:
+            # OCI does not ask for the header.
+            reply = await self._questions.ask("GET", access, url, _ACCEPT, _DOCUMENT_BYTES)
+            digest = await reply.parse(manifests.digest_of)
+        if reply.status == HTTPStatus.NOT_FOUND:
+            return None
+        reply.check()
+        if not is_digest(digest):
+            raise reply.nonsense()
+        return digest
 
+    async def describe(
+        self, image: ImageReference, credentials: Credentials | None, platform: str
+    ) -> ImageDetails:
+        """Return what the manifest of an image says.
 
-class _Request:
-    """One request, whose failures are ours."""
+        Parameters
+        ----------
+        image
+            With its digest.
+        credentials
+            Given where the registry asks for some; None for none.
+        platform
+            ``os/architecture`` or ``os/architecture/variant``, for what an image of several holds.
 
-    def __init__(self, request: Any, url: str) -> None:
-        self._request = request
-        self._where = urlsplit(url).netloc
-
-    async def __aenter__(self) -> aiohttp.ClientResponse:
+        Raises
+        ------
+        RegistryBusyError, UpstreamError, ConfigError
+            As `list_tags`, and if it has nothing for this platform.
+        """
+        manifest = await self._read_manifest(image, credentials)
+        for _ in range(_MAX_DEPTH):
+            if not manifests.is_index(manifest):
+                break
+            digest = manifests.pick_manifest(manifest, platform)
+            if digest is None:
+                raise UpstreamError(f"{image} has nothing for the platform {platform}")
+            manifest = await self._read_manifest(image.at(digest=digest), credentials)
         try:
-            response: aiohttp.ClientResponse = await self._request.__aenter__()
-        except aiohttp.ClientConnectorSSLError as error:
-            if "WRONG_VERSION_NUMBER" in str(error) or "RECORD_LAYER" in str(error):
-                raise PlainHttpError(f"{self._where} does not speak TLS") from error
-            raise UpstreamError(f"{self._where} cannot be asked: {error}") from error
-        except asyncio.TimeoutError as error:
-            raise UpstreamError(f"{self._where} gives no answer in time") from error
-        except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or type(error).__name__
-            raise UpstreamError(f"{self._where} cannot be reached ({reason})") from error
-        return response
+            size_bytes, config = manifests.size_of(manifest), manifests.config_of(manifest)
+        except ValueError as error:
+            raise UpstreamError(f"{image} is not an image") from error
+        url = f"{self._repository(image)}/blobs/{config}"
+        access = _access(image, credentials)
+        reply = await self._questions.ask_for_blob(access, url, _DOCUMENT_BYTES)
+        reply.check()
+        await reply.parse(partial(manifests.verify, digest=config))
+        document = await reply.parse(manifests.parse_document)
+        return ImageDetails(size_bytes=size_bytes, created=manifests.creation_of(document))
 
-    async def __aexit__(self, *details: object) -> None:
-        await self._request.__aexit__(*details)
+    async def fetch_manifest(
+        self, image: ImageReference, credentials: Credentials | None
+    ) -> bytes | None:
+        """Return the manifest of an image, None where its registry does not have it.
+
+        Parameters
+        ----------
+        image
+            With its digest, which it is verified by.
+        credentials
+            Given where the registry asks for some; None for none.
+
+        Raises
+        ------
+        RegistryBusyError, UpstreamError, ConfigError
+            As `list_tags`.
+        """
+        reply = await self._fetch(image, credentials)
+        return reply.answer.body if reply is not None else None
+
+    async def delete(self, image: ImageReference, credentials: Credentials | None) -> None:
+        """Delete a manifest, with every tag of it; one that is not there is as good as deleted.
+
+        Parameters
+        ----------
+        image
+            With its digest.
+        credentials
+            Given where the registry asks for some; None for none.
+
+        Raises
+        ------
+        RegistryBusyError, UpstreamError, ConfigError
+            As `list_tags`, and if the registry does not allow it.
+        """
+        access = _access(image, credentials, "delete")
+        reply = await self._questions.ask("DELETE", access, self._manifest(image), {})
+        if reply.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            raise UpstreamError(
+                f"{image.host} does not allow deletion: docker-registry has the setting "
+                "storage.delete.enabled (REGISTRY_STORAGE_DELETE_ENABLED) for that"
+            )
+        if reply.status not in (HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
+            reply.check()
+
+    def _repository(self, image: ImageReference) -> str:
+        return f"{self._transport.base_url(image.host)}/v2/{image.name}"
+
+    def _manifest(self, image: ImageReference) -> str:
+        return f"{self._repository(image)}/manifests/{image.reference}"
+
+    async def _page(self, access: Access, url: str, known: TagPage | None) -> TagPage:
+        conditions = known.conditions() if known is not None else {}
+        reply = await self._questions.ask("GET", access, url, conditions, _PAGE_BYTES)
+        if known is not None and conditions and reply.status == HTTPStatus.NOT_MODIFIED:
+            return known
+        reply.check()
+        try:
+            next_url = next_page(reply.header("Link"), url)
+        except ValueError as error:
+            raise reply.nonsense() from error
+        return TagPage(
+            url=url,
+            names=await reply.parse(parse_tags),
+            next_url=next_url,
+            etag=reply.header("ETag"),
+            last_modified=reply.header("Last-Modified"),
+        )
+
+    async def _fetch(self, image: ImageReference, credentials: Credentials | None) -> Reply | None:
+        access, url = _access(image, credentials), self._manifest(image)
+        reply = await self._questions.ask("GET", access, url, _ACCEPT, _DOCUMENT_BYTES)
+        if reply.status == HTTPStatus.NOT_FOUND:
+            return None
+        reply.check()
+        await reply.parse(partial(manifests.verify, digest=image.digest))
+        return reply
+
+    async def _read_manifest(
+        self, image: ImageReference, credentials: Credentials | None
+    ) -> dict[str, Any]:
+        reply = await self._fetch(image, credentials)
+        if reply is None:
+            raise UpstreamError(f"{image} is not there any more")
+        return await reply.parse(manifests.parse_document)
 
 
-def _basic(credentials: Credentials) -> str:
-    pair = f"{credentials.username}:{credentials.password}".encode()
-    return f"Basic {base64.b64encode(pair).decode()}"
-
-
-async def _token(response: aiohttp.ClientResponse, where: str) -> str:
-    try:
-        document = await response.json(content_type=None)
-    except (ValueError, RecursionError, aiohttp.ClientError, asyncio.TimeoutError):
-        document = None
-    found = document if isinstance(document, dict) else {}
-    token = found.get("token") or found.get("access_token")
-    if response.status != HTTPStatus.OK or not isinstance(token, str) or not token.isprintable():
-        # From here: the answer may hold a token.
-        raise UpstreamError(f"{where} answers {response.status} and no token")
-    return token
+def _access(image: ImageReference, credentials: Credentials | None, action: str = "pull") -> Access:
+    return Access(
+        registry=image.host, repository=image.name, action=action, credentials=credentials
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -18,7 +19,7 @@ from traitlets import (
     Union,
     validate,
 )
-from traitlets.config import LoggingConfigurable
+from traitlets.config import Config, LoggingConfigurable
 
 from jhk8s_ext.errors import ConfigError
 from jhk8s_ext.hub.discovery import Discovery, DiscoverySettings
@@ -31,7 +32,8 @@ from jhk8s_ext.menu.sources import parse_sources
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from traitlets.config import Config
+#: As registries name what an image is for.
+_PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9]+)?")
 
 
 class ImageMenu(LoggingConfigurable):
@@ -72,7 +74,8 @@ class ImageMenu(LoggingConfigurable):
 
         Every item may have ``description``, ``groups`` (who may use it), ``default_for`` (groups
         whose default it is), ``default``, ``sizes`` (names of those it may have), ``pin`` (false:
-        start by tag, not by digest) and ``kubespawner_override``.
+        start by tag, not by digest) and ``kubespawner_override``. A repository may have ``keep``
+        too: category to how many of its newest images ``jhk8s reap`` leaves in the registry.
         """,
     ).tag(config=True)
 
@@ -85,7 +88,7 @@ class ImageMenu(LoggingConfigurable):
 
             [
                 {"name": "small", "cpu": 1},
-                {"name": "large", "cpu": 4, "memory": "16G", "groups": ["staff"]},
+                {"name": "large", "cpu": 4, "memory": "16G", "groups": ["teachers"]},
                 {
                     "name": "gpu",
                     "cpu": 4,
@@ -111,7 +114,7 @@ class ImageMenu(LoggingConfigurable):
 
             [
                 "clear_local",
-                {"name": "debug", "groups": ["staff"]},
+                {"name": "debug", "groups": ["teachers"]},
                 {"name": "no_cache", "title": "Empty cache", "move_aside": [".cache"]},
                 {"name": "dev", "title": "Development API", "environment": {"API": "dev"}},
             ]
@@ -128,7 +131,7 @@ class ImageMenu(LoggingConfigurable):
 
             [
                 {"cpu": 4, "memory": "8G"},
-                {"cpu": 16, "memory": "64G", "groups": ["staff"]},
+                {"cpu": 16, "memory": "64G", "groups": ["teachers"]},
                 {"cpu": 8, "memory": "32G", "resources": {"nvidia.com/gpu": 1}, "groups": ["gpu"]},
             ]
         """,
@@ -158,13 +161,14 @@ class ImageMenu(LoggingConfigurable):
 
     refresh_interval = Float(
         300,
+        min=1,
         help="""
         Seconds between two looks at a registry, with some jitter. After a failure they grow.
         """,
     ).tag(config=True)
 
     request_timeout = Float(
-        20, help="Seconds that a registry or the API server may take for one answer."
+        20, min=0.1, help="Seconds that a registry or the API server may take for one answer."
     ).tag(config=True)
 
     platform = Unicode(
@@ -238,6 +242,15 @@ class ImageMenu(LoggingConfigurable):
     def _check_registries(self, proposal: dict[str, Any]) -> Any:
         return _checked(proposal, parse_registries)
 
+    @validate("platform")
+    def _check_platform(self, proposal: dict[str, Any]) -> Any:
+        if not _PLATFORM.fullmatch(proposal["value"]):
+            raise TraitError(
+                f"ImageMenu.platform: {proposal['value']!r} is not a system and a processor, as "
+                "linux/amd64"
+            )
+        return proposal["value"]
+
     @property
     def is_used(self) -> bool:
         """Whether the operator has a menu of ours."""
@@ -267,6 +280,10 @@ class ImageMenu(LoggingConfigurable):
             found.start()
         return found
 
+    def answer_with(self, discovery: Discovery) -> None:
+        """Take something else for what keeps the list fresh, on the loop that runs."""
+        self._discoveries[asyncio.get_running_loop()] = discovery
+
     def discovery_settings(self) -> DiscoverySettings:
         """Return how registries and nodes are asked."""
         return DiscoverySettings(
@@ -282,6 +299,28 @@ class ImageMenu(LoggingConfigurable):
 
 #: Configuration to its menu: spawners come and go, and the list is kept fresh for all of them.
 _MENUS: dict[str, ImageMenu] = {}
+
+
+def profile_list_beside_menu() -> ConfigError:
+    """Return the error of an operator who has two menus."""
+    problem = "is not used beside ImageMenu: remove one of them"
+    return ConfigError("KubeSpawner.profile_list", problem)
+
+
+def check_menu(config: Config, log: Any) -> None:
+    """Check, when a hub starts, what a spawner would say only to its first user.
+
+    Raises
+    ------
+    TraitError
+        If the menu cannot be, or is one of two.
+    """
+    if not ImageMenu.shared(config, log).is_used:
+        return
+    # Whatever the class: it is KubeSpawner's, ours or a class derived from it.
+    for options in config.values():
+        if isinstance(options, Config) and options.get("profile_list"):
+            raise TraitError(str(profile_list_beside_menu()))
 
 
 def _checked(proposal: dict[str, Any], parse: Callable[[Any], object]) -> Any:

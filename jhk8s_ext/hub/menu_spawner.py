@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from jupyterhub.utils import url_escape_path
 from kubespawner import KubeSpawner
 from kubespawner.utils import recursive_update
-from traitlets import default
+from traitlets import default, validate
 
-from jhk8s_ext.errors import ConfigError, Jhk8sError
-from jhk8s_ext.hub.menu import ImageMenu
+from jhk8s_ext.errors import Jhk8sError, OptionsError
+from jhk8s_ext.hub.menu import ImageMenu, profile_list_beside_menu
 from jhk8s_ext.hub.refusals import refusal
-from jhk8s_ext.menu.choice import amount_in, describe_choice, overrides_of, parse_choice
+from jhk8s_ext.menu.choice import (
+    IMAGE,
+    TYPED,
+    amount_in,
+    describe_choice,
+    overrides_of,
+    parse_choice,
+)
 from jhk8s_ext.menu.form import render_form
 from jhk8s_ext.menu.form_data import read_form
 from jhk8s_ext.menu.offer import build_offer
@@ -28,8 +35,12 @@ if TYPE_CHECKING:
 
     from jhk8s_ext.identity import Profile
     from jhk8s_ext.menu.choice import Choice
+    from jhk8s_ext.menu.image import ImageReference
     from jhk8s_ext.menu.offer import MenuSettings, Offer
     from jhk8s_ext.menu.sizes import Amount
+
+#: In the place of an option that was not there before.
+_ABSENT: Any = object()
 
 
 class MenuSpawner(KubeSpawner):
@@ -42,9 +53,8 @@ class MenuSpawner(KubeSpawner):
     running_choice: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        #: Option to its value before this start, and to the one that its choice gave it.
+        #: Option to its value before this start changed it.
         self._overridden: dict[str, Any] = {}
-        self._applied: dict[str, Any] = {}
         super().__init__(*args, **kwargs)
 
     @property
@@ -61,13 +71,29 @@ class MenuSpawner(KubeSpawner):
             If there is a ``profile_list`` too.
         """
         groups = [group.name for group in self.profile.groups] if self.profile else []
-        catalog = self.menu.discovery().catalog
-        return build_offer(self._menu_settings(), catalog, groups, self._used_elsewhere())
+        discovery = self.menu.discovery()
+        discovery.count_nodes(self.api)
+        return build_offer(self._menu_settings(), discovery.catalog, groups, self._used_elsewhere())
+
+    async def load_offer(self) -> Offer:
+        """Return the same for a page, where nobody may have handed over ``auth_state`` yet.
+
+        Raises
+        ------
+        HTTPError
+            If there is none.
+        """
+        if self.profile is None:
+            await self.run_auth_state_hook(await self.user.get_auth_state())
+        await self.menu.discovery().ready()
+        try:
+            return self.offer()
+        except Jhk8sError as error:
+            raise refusal(error) from error
 
     def _menu_settings(self) -> MenuSettings:
         if self.profile_list != self._offered_profiles:
-            problem = "is not used beside ImageMenu: remove one of them"
-            raise ConfigError("KubeSpawner.profile_list", problem)
+            raise profile_list_beside_menu()
         settings = self.menu.settings
         if settings.sources:
             return settings
@@ -75,7 +101,7 @@ class MenuSpawner(KubeSpawner):
         return replace(settings, sources=(implied_source(self.image),))
 
     def _used_elsewhere(self) -> Amount:
-        """Return what the user's other servers have."""
+        """Return what the user's other servers have, those that are on their way included."""
         others = getattr(self.user, "spawners", {}).values()
         return total(
             amount_in(each.running_choice)
@@ -89,8 +115,21 @@ class MenuSpawner(KubeSpawner):
     def _default_profile_list(self) -> Any:
         return self._offered_profiles if self.menu.is_used else []
 
-    def _offered_profiles(self, spawner: MenuSpawner) -> list[dict[str, Any]]:
-        return build_profile_list(spawner.offer())
+    @validate("profile_list")
+    def _fill_profile_list(self, proposal: dict[str, Any]) -> Any:
+        # Zero to JupyterHub always sets one, which is empty where the operator has none.
+        return proposal["value"] or self._default_profile_list()
+
+    def _validate_user_options(self, profile_list: list[dict[str, Any]]) -> None:
+        """Check options as KubeSpawner does: its form leaves those out that are none."""
+        try:
+            super()._validate_user_options(profile_list)
+        except TypeError as error:
+            # A number in the place of a text, stored by REST, would cost the user the form.
+            raise ValueError(str(error)) from error
+
+    async def _offered_profiles(self, spawner: MenuSpawner) -> list[dict[str, Any]]:
+        return build_profile_list(await spawner.load_offer())
 
     @default("options_form")
     def _options_form_default(self) -> Any:
@@ -104,20 +143,19 @@ class MenuSpawner(KubeSpawner):
         return self._render_menu
 
     async def _render_menu(self, spawner: MenuSpawner) -> str:
-        try:
-            return render_form(
-                spawner.offer(),
-                last_options=spawner.user_options,
-                now=time.time(),
-                tags_url=spawner.tags_url,
-            )
-        except Jhk8sError as error:
-            raise refusal(error) from error
+        return render_form(
+            await spawner.load_offer(),
+            last_options=spawner.user_options,
+            now=time.time(),
+            tags_url=spawner.tags_url,
+        )
 
     @property
     def tags_url(self) -> str:
         """Where the form finds the tags that it does not show."""
-        return f"{self.hub.base_url}jhk8s/tags/{self.user.escaped_name}"
+        own = f"{self.hub.base_url}jhk8s/tags/{self.user.escaped_name}"
+        # Somebody may be allowed to start this server of the user's alone.
+        return f"{own}/{url_escape_path(self.name)}" if self.name else own
 
     def _options_from_form(self, formdata: Mapping[str, list[str]]) -> dict[str, str]:
         """Read what was posted, or stood in a URL's query, without judging it yet."""
@@ -136,14 +174,23 @@ class MenuSpawner(KubeSpawner):
         Jhk8sError
             If it is not on offer, or cannot be had.
         """
+        await self.menu.discovery().ready()
         choice = parse_choice(self.user_options, self.offer(), extra=self.operators_options())
-        if choice.is_pinned and not choice.image.digest:
-            image = await self.menu.discovery().resolve(choice.image)
-            choice = replace(choice, image=image)
-        self.choice = choice
+        # Before anything is awaited: of two starts at once, the second has to see the first.
         self.running_choice = describe_choice(choice)
+        if choice.is_pinned and not choice.image.digest:
+            choice = replace(choice, image=await self._resolve(choice.image))
+            self.running_choice = describe_choice(choice)
+        self.choice = choice
         for overrides in overrides_of(choice):
             self._apply_overrides(overrides)
+
+    async def _resolve(self, image: ImageReference) -> ImageReference:
+        try:
+            return await self.menu.discovery().resolve(image)
+        except OptionsError:
+            field = TYPED if self.user_options.get(TYPED) else IMAGE
+            raise OptionsError(field, f"{image} is not in its registry") from None
 
     def operators_options(self) -> set[str]:
         """Return the names in ``user_options`` that hooks of the operator's read."""
@@ -153,23 +200,40 @@ class MenuSpawner(KubeSpawner):
     def _apply_overrides(self, spawner_override: Mapping[str, Any]) -> None:
         """Apply overrides as KubeSpawner does, but to copies, and so that they can be undone.
 
-        KubeSpawner merges mappings into the ones that are there: what one start has chosen would
-        still be there at the next.
+        KubeSpawner merges mappings into the ones that are there, and uses lists as they are: what
+        one start has chosen would still be there at the next, and a hook that adds to a list would
+        add to the menu. JupyterHub's ``group_overrides`` are applied by this, too.
         """
         for name, value in spawner_override.items():
-            before = getattr(self, name)
-            new = value(self) if callable(value) else value
+            before = getattr(self, name, _ABSENT)
+            new = _copied(value(self) if callable(value) else value)
             if isinstance(new, dict) and isinstance(before, dict):
-                merged = copy.deepcopy(before)
+                merged = _copied(before)
                 recursive_update(merged, new)
                 new = merged
-            setattr(self, name, new)
             self._overridden.setdefault(name, before)
-            self._applied[name] = getattr(self, name)
+            setattr(self, name, new)
 
-    def undo_overrides(self) -> None:
-        """Take back what an earlier start of this object has chosen, unless a hook changed it."""
+    def clear_state(self) -> None:
+        """Forget the last start, and what it changed.
+
+        JupyterHub calls this when a server has stopped, when a start has failed, and before every
+        start's hooks.
+        """
         for name, before in self._overridden.items():
-            if getattr(self, name) == self._applied[name]:
+            if before is _ABSENT:
+                delattr(self, name)
+            else:
                 setattr(self, name, before)
-        self._overridden, self._applied = {}, {}
+        self._overridden = {}
+        self.choice, self.running_choice = None, {}
+        super().clear_state()
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of mappings and lists, with the very objects that they hold."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    return value

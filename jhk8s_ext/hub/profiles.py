@@ -12,6 +12,7 @@ from traitlets import Callable, Integer, List, TraitError, Unicode, default, val
 from jhk8s_ext.errors import ConfigError, IdentityError, Jhk8sError, UpstreamError
 from jhk8s_ext.hub.binding import UsernameBinding, refuse_stranger
 from jhk8s_ext.hub.id_options import NumberedAccounts
+from jhk8s_ext.hub.menu_pages import menu_handlers
 from jhk8s_ext.hub.refusals import refusal
 from jhk8s_ext.hub.startup import check_at_start, check_crypt_keys, end_hub
 from jhk8s_ext.identity.account import (
@@ -138,6 +139,10 @@ class ProfileAuthenticator(NumberedAccounts):
                 type(self).__name__,
             )
         check_at_start(self)
+
+    def get_handlers(self, app: Any) -> list[tuple[Any, ...]]:
+        """Return the pages of the login, and what the form of the menu asks the hub for."""
+        return [*super().get_handlers(app), *menu_handlers(app)]
 
     def check_settings(self) -> None:
         """Check what can be known without the source.

@@ -13,7 +13,7 @@ from jhk8s_ext.errors import ConfigError, IdentityError, Jhk8sError, UpstreamErr
 from jhk8s_ext.hub.manifest import write_back
 from jhk8s_ext.hub.menu_spawner import MenuSpawner
 from jhk8s_ext.hub.readiness import until_it_listens
-from jhk8s_ext.hub.refusals import refusal
+from jhk8s_ext.hub.refusals import refusal, start_refusal
 from jhk8s_ext.hub.settings import PodOptions
 from jhk8s_ext.identity import Profile
 from jhk8s_ext.menu.options import parse_user_options
@@ -70,17 +70,15 @@ class ProfileKubeSpawner(PodOptions, MenuSpawner):
 
         The menu is asked for once: a callable ``profile_list`` may answer differently each time.
         """
-        if self.profile is None:
-            await super().load_user_options()
-            return
-        self.undo_overrides()
         try:
             if self.menu.is_used:
                 await self.choose()
+            elif self.profile is None:
+                await super().load_user_options()
             else:
                 await self._choose_of_profile_list()
         except Jhk8sError as error:
-            raise refusal(error) from error
+            raise start_refusal(error) from error
 
     async def _choose_of_profile_list(self) -> None:
         menu = await self._profile_list()

@@ -11,6 +11,7 @@ from traitlets import TraitError
 from traitlets.config import Application, Config
 
 from jhk8s_ext.errors import Jhk8sError
+from jhk8s_ext.hub.menu import check_menu
 
 if TYPE_CHECKING:
     from jhk8s_ext.hub.profiles import ProfileAuthenticator
@@ -55,6 +56,7 @@ def check_at_start(authenticator: ProfileAuthenticator) -> None:
     """
     try:
         authenticator.check_settings()
+        check_menu(authenticator.config, authenticator.log)
     except TraitError as error:
         end_hub(authenticator, error)
         raise

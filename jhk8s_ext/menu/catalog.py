@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from jhk8s_ext.menu.sources import Repository, StaticImage, TypedImage
+from jhk8s_ext.menu.tags import OTHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from jhk8s_ext.menu.image import ImageReference
+    from jhk8s_ext.menu.inventory import Inventory
     from jhk8s_ext.menu.sources import Source
     from jhk8s_ext.menu.tags import Tag
 
@@ -52,6 +54,8 @@ class Listing:
         Why it does not say so now, as a sentence; empty where it does.
     by_name
         The same tags by their names.
+    by_digest
+        Digest to the first of the tags that have it, as far as digests are known.
     """
 
     tags: Sequence[Tag] = ()
@@ -61,32 +65,18 @@ class Listing:
     confirmed_at: float | None = None
     problem: str = ""
     by_name: Mapping[str, Tag] = field(init=False, repr=False, compare=False)
+    by_digest: Mapping[str, Tag] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {tag.name: tag for tag in self.tags})
+        by_digest = {
+            self.digests[tag.name]: tag for tag in reversed(self.tags) if tag.name in self.digests
+        }
+        object.__setattr__(self, "by_digest", by_digest)
 
 
 #: Of what nobody has asked yet.
 UNKNOWN = Listing(digests={}, details={})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inventory:
-    """What nodes hold.
-
-    Parameters
-    ----------
-    nodes
-        Name of each node that takes servers to the images it holds, as its status names them:
-        ``host/name:tag`` and ``host/name@digest``.
-    """
-
-    nodes: Mapping[str, frozenset[str]]
-
-    def holders(self, image: ImageReference) -> int:
-        """Return on how many nodes a server with this image starts without a download."""
-        name = f"{image.repository}@{image.digest}" if image.digest else str(image)
-        return sum(name in images for images in self.nodes.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +109,23 @@ def pick_shown(source: Repository, listing: Listing) -> Iterator[str]:
             yield tag.name
 
 
+def newest_of_each(tags: Sequence[Tag], count: int) -> list[Tag]:
+    """Return so many of the newest tags, of each category in turn.
+
+    Parameters
+    ----------
+    tags
+        As `sort_tags` has them.
+    count
+        How many.
+    """
+    by_category: dict[str, list[Tag]] = {}
+    for tag in tags:
+        by_category.setdefault(tag.category, []).append(tag)
+    turns = zip_longest(*(same[:count] for same in by_category.values()))
+    return [tag for turn in turns for tag in turn if tag is not None][:count]
+
+
 def title_of(source: Source, tag: str, listing: Listing) -> str:
     """Return what people read for a tag: an alias with what it stands for at present."""
     if isinstance(source, StaticImage | TypedImage):
@@ -126,16 +133,17 @@ def title_of(source: Source, tag: str, listing: Listing) -> str:
     known = listing.by_name.get(tag)
     if known is not None:
         return known.title
-    title = tag.replace("_", " ").replace("-", " ").capitalize()
+    # An operator may list a release among the aliases, to have it shown whatever is newer.
+    parsed = source.scheme.parse(tag)
+    title = parsed.title if parsed.category != OTHER else _capitalised(tag)
     meant = meaning_of(tag, listing)
     return f"{title} ({meant.title})" if meant is not None else title
 
 
+def _capitalised(alias: str) -> str:
+    return alias.replace("_", " ").replace("-", " ").capitalize()
+
+
 def meaning_of(alias: str, listing: Listing) -> Tag | None:
     """Return the first tag with an alias's digest, None where none is known."""
-    digest = listing.digests.get(alias)
-    if digest is None:
-        return None
-    same = (name for name, other in listing.digests.items() if other == digest and name != alias)
-    tags = [listing.by_name[name] for name in same if name in listing.by_name]
-    return min(tags, key=listing.tags.index) if tags else None
+    return listing.by_digest.get(listing.digests.get(alias, ""))

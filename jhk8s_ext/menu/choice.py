@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from jhk8s_ext.menu.image import ImageReference
     from jhk8s_ext.menu.offer import Offer, OfferedEntry
     from jhk8s_ext.menu.sizes import Size
+    from jhk8s_ext.menu.sources import Repository
 
 ENTRY = "profile"
 IMAGE = "image"
@@ -35,6 +36,9 @@ SIZE = "size"
 
 YES = "yes"
 NO = "no"
+
+#: No name of an image is that long, and what is refused is repeated to whoever sent it.
+_MAX_TEXT = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +96,8 @@ def parse_choice(user_options: object, offer: Offer, *, extra: Collection[str] =
     tag, typed = left.pop(IMAGE, ""), left.pop(TYPED, "")
     size = _parse_size(left.pop(SIZE, ""), offer, entry)
     flags = _parse_flags(left, offer)
+    if tag and typed:
+        raise OptionsError(TYPED, f"comes with {IMAGE!r}, and one of them is enough")
     source = entry.source
     if isinstance(source, TypedImage):
         if tag:
@@ -104,8 +110,8 @@ def parse_choice(user_options: object, offer: Offer, *, extra: Collection[str] =
         shown = entry.images[0]
         image, title = shown.image, shown.title
     else:
-        shown_tag = _parse_tag(tag, typed, entry)
-        described = describe_image(source, shown_tag, entry.listing)
+        known_tag = _parse_tag(TYPED if typed else IMAGE, typed or tag, source, entry)
+        described = describe_image(source, known_tag, entry.listing)
         image, title = described.image, described.title
     return Choice(
         entry=source.name,
@@ -119,14 +125,18 @@ def parse_choice(user_options: object, offer: Offer, *, extra: Collection[str] =
 
 
 def _texts(options: Mapping[Any, Any]) -> dict[str, str]:
-    """Return the options that say something: empty is what a form posts for a field left alone."""
+    found = {}
     for key, value in options.items():
-        if not isinstance(key, str):
-            raise OptionsError(str(key), "is not the name of an option")
+        if not isinstance(key, str) or len(key) > _MAX_TEXT:
+            raise OptionsError(str(key)[:_MAX_TEXT], "is not the name of an option")
         # As JupyterHub has it, no menu entry at all is the default one.
-        if not isinstance(value, str) and not (key == ENTRY and value is None):
-            raise OptionsError(key, f"expected a text, not {type(value).__name__}")
-    return {key: value for key, value in options.items() if value}
+        text = "" if key == ENTRY and value is None else value
+        if not isinstance(text, str):
+            raise OptionsError(key, f"expected a text, not {type(text).__name__}")
+        if len(text) > _MAX_TEXT:
+            raise OptionsError(key, f"is longer than {_MAX_TEXT} characters")
+        found[key] = text
+    return found
 
 
 def _parse_entry(name: str, offer: Offer) -> OfferedEntry:
@@ -140,19 +150,18 @@ def _parse_entry(name: str, offer: Offer) -> OfferedEntry:
     raise OptionsError(ENTRY, f"{name!r} is not on the menu")
 
 
-def _parse_tag(tag: str, typed: str, entry: OfferedEntry) -> str:
-    key, wanted = (TYPED, typed) if typed else (IMAGE, tag)
-    if not wanted:
-        if entry.default_image is None:
-            problem = f"no image of {entry.source.title} is known yet, try again in a minute"
-            raise OptionsError(IMAGE, problem)
+def _parse_tag(key: str, tag: str, source: Repository, entry: OfferedEntry) -> str:
+    if not tag and entry.default_image is not None:
         return entry.default_image.tag
-    is_shown = any(image.tag == wanted for image in entry.images)
-    # A StaticImage has no tags to choose from, and a Repository may have all of them.
-    has_all = getattr(entry.source, "has_all_tags", False)
-    if not is_shown and not (has_all and wanted in entry.listing.by_name):
-        raise OptionsError(key, f"{wanted!r} is not on offer")
-    return wanted
+    is_shown = any(image.tag == tag for image in entry.images)
+    if is_shown or (source.has_all_tags and tag in entry.listing.by_name):
+        return tag
+    if not entry.listing.tags and not entry.images:
+        problem = f"no image of {source.title} is known yet, try again in a minute"
+        raise OptionsError(key, problem)
+    if not tag:
+        raise OptionsError(key, f"is empty: choose an image of {source.title}")
+    raise OptionsError(key, f"{tag!r} is not on offer")
 
 
 def _parse_typed(text: str, source: TypedImage) -> ImageReference:
@@ -195,7 +204,8 @@ def _parse_flags(options: Mapping[str, str], offer: Offer) -> tuple[Flag, ...]:
     for key, value in options.items():
         if key not in known:
             raise OptionsError(key, "is not an option of the chosen menu entry")
-        if value not in (YES, NO):
+        # Empty is what a form posts for a field that was left alone.
+        if value not in (YES, NO, ""):
             raise OptionsError(key, f"{value!r} is neither {YES!r} nor {NO!r}")
         if value == YES:
             found.append(known[key])
@@ -220,7 +230,7 @@ def overrides_of(choice: Choice) -> list[dict[str, Any]]:
                 "extra_resource_guarantees": dict(size.resources),
                 "node_selector": dict(size.node_selector),
                 # KubeSpawner merges mappings, and replaces lists.
-                "tolerations": lambda spawner: [*spawner.tolerations, *size.tolerations],
+                "tolerations": lambda spawner: [*_listed(spawner.tolerations), *size.tolerations],
             }
         )
     for flag in choice.flags:
@@ -228,6 +238,11 @@ def overrides_of(choice: Choice) -> list[dict[str, Any]]:
         if flag.debug:
             found.append({"debug": True})
     return found
+
+
+def _listed(items: list[Any] | dict[str, Any]) -> list[Any]:
+    """Return a list that may be written as a mapping, which KubeSpawner sorts by its keys."""
+    return [items[key] for key in sorted(items)] if isinstance(items, dict) else items
 
 
 def describe_choice(choice: Choice) -> dict[str, Any]:

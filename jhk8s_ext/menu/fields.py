@@ -14,7 +14,7 @@ NAME = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 
 _MAX_NAME = 40
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
-_MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?")
+_MEMORY = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([KMGT]?)i?B?", re.ASCII)
 
 _MISSING: Any = object()
 
@@ -102,10 +102,20 @@ class Fields:
                 raise ConfigError(self.path(key), f"{item!r} is not a text")
         return tuple(value)
 
+    def pattern(self, key: str) -> re.Pattern[str]:
+        """Return a regular expression; the key is needed."""
+        text = self.text(key)
+        try:
+            return re.compile(text)
+        # Repetitions without end, and parentheses too deep.
+        except (re.error, OverflowError, RecursionError) as error:
+            problem = f"{text!r} is no regular expression: {error}"
+            raise ConfigError(self.path(key), problem) from error
+
     def number(self, key: str, default: float | None = _MISSING) -> float | None:
         """Return a number above 0."""
         value = self._typed(key, (int, float), "a number", default)
-        if value is not None and not (math.isfinite(value) and value > 0):
+        if value is not None and not 0 < value < math.inf:
             raise ConfigError(self.path(key), f"{value!r} is not above 0")
         return None if value is None else float(value)
 

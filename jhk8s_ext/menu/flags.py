@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 _SETTING = "ImageMenu.flags"
 
-#: Keys of ``user_options`` that no flag may be named like.
-_RESERVED = frozenset({"profile", "image", "size"})
+#: Keys of ``user_options`` and fields of forms that no flag may be named like.
+_RESERVED = re.compile(r"profile(?:-option-.*)?|image|size|pick")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,7 @@ def _parse_flag(setting: str, item: object) -> Flag:
         document = {**_KNOWN.get(str(document.get("name")), {}), **document}
     fields = Fields(setting, document)
     name = fields.name()
-    if name in _RESERVED:
+    if _RESERVED.fullmatch(name):
         raise ConfigError(fields.path("name"), f"{name!r} is a field of every menu")
     flag = Flag(
         name=name,
@@ -118,5 +119,5 @@ def _parse_environment(fields: Fields) -> dict[str, str]:
 
 def _check_path(path: str, setting: str) -> None:
     parts = path.split("/")
-    if "" in parts or not {".", ".."}.isdisjoint(parts) or "\0" in path:
+    if "" in parts or parts[0].startswith("~") or not {".", ".."}.isdisjoint(parts) or "\0" in path:
         raise ConfigError(setting, f"{path!r} is not a path inside the home")

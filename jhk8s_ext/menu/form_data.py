@@ -23,6 +23,9 @@ TYPED_FIELD = "typed:"
 #: Beginning of the names of KubeSpawner's fields.
 _STOCK = "profile-option-"
 
+#: Field of jupyterhub-fancy-profiles, beside ``profile``.
+_FANCY = "select-profile"
+
 #: What JupyterHub's own scripts may add.
 _IGNORED = frozenset({"_xsrf"})
 
@@ -45,7 +48,7 @@ def read_form(fields: Mapping[str, Sequence[object]]) -> dict[str, str]:
     found = {key: _only(key, values) for key, values in fields.items() if key not in _IGNORED}
     if PICK in found:
         return _read_ours(found)
-    if any(key.startswith(_STOCK) for key in found):
+    if any(key.startswith((_STOCK, _FANCY)) for key in found):
         return _read_stock(found)
     return found
 
@@ -65,6 +68,8 @@ def _read_ours(fields: dict[str, str]) -> dict[str, str]:
     other, typed = fields.get(f"{TAG_FIELD}{entry}", ""), fields.get(f"{TYPED_FIELD}{entry}", "")
     found = {ENTRY: entry}
     if tag == OTHER_TAG:
+        if f"{TAG_FIELD}{entry}" in fields and not other and not typed:
+            raise OptionsError(IMAGE, "is empty: choose one of the other images")
         found |= {TYPED: typed} if typed else {IMAGE: other}
     elif tag:
         found[IMAGE] = tag
@@ -84,6 +89,9 @@ def _read_stock(fields: dict[str, str]) -> dict[str, str]:
     for key, value in fields.items():
         if key.startswith(prefix):
             found[key.removeprefix(prefix)] = value
-        elif not key.startswith(_STOCK):
+        elif not key.startswith(_STOCK) and key != _FANCY:
             found[key] = value
+    if found.get(TYPED):
+        # Some forms say then, in the place of a tag, that there is no tag.
+        found.pop(IMAGE, None)
     return found

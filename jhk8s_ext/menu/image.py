@@ -11,7 +11,7 @@ DOCKER_HUB = "registry-1.docker.io"
 _DOCKER_HUB_NAMES = frozenset({"docker.io", "index.docker.io", DOCKER_HUB})
 
 # The grammar of the OCI distribution specification, 1.1.
-_HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::\d+)?")
+_HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]+)?")
 _NAME = re.compile(
     r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
 )
@@ -76,7 +76,7 @@ def parse_image(image: str) -> ImageReference:
     """
     rest, at, digest = image.partition("@")
     first, slash, path = rest.partition("/")
-    if slash and (first == "localhost" or set(".:") & set(first)):
+    if slash and _is_host(first):
         host, name = first, path
     else:
         host, name = "docker.io", rest
@@ -90,6 +90,24 @@ def parse_image(image: str) -> ImageReference:
     if not (is_named and is_tagged and is_pinned):
         raise ValueError(image)
     return ImageReference(host=host, name=name, tag=tag, digest=digest)
+
+
+def parse_host(text: str) -> str:
+    """Read the host of a registry, with its port, as `ImageReference` has it.
+
+    Raises
+    ------
+    ValueError
+        If it is none, as ``ghcr.io/example``, or ``registry``, which to Kubernetes is a name.
+    """
+    if not _is_host(text) or not _HOST.fullmatch(text):
+        raise ValueError(text)
+    return DOCKER_HUB if text in _DOCKER_HUB_NAMES else text
+
+
+def _is_host(first: str) -> bool:
+    """Return whether what stands before the first slash is a host, and not part of a name."""
+    return first == "localhost" or not {".", ":"}.isdisjoint(first)
 
 
 def is_tag(text: str) -> bool:

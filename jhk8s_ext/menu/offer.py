@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime
 
-    from jhk8s_ext.menu.catalog import Catalog, Inventory, Listing
+    from jhk8s_ext.menu.catalog import Catalog, Listing
     from jhk8s_ext.menu.flags import Flag
     from jhk8s_ext.menu.image import ImageReference
+    from jhk8s_ext.menu.inventory import Inventory
     from jhk8s_ext.menu.sizes import Amount, Size
     from jhk8s_ext.menu.sources import Source
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jhk8s_ext.errors import ConfigError
 from jhk8s_ext.menu.fields import Fields
-from jhk8s_ext.menu.image import parse_image
+from jhk8s_ext.menu.image import parse_host
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,9 +49,11 @@ def parse_registries(document: Mapping[Any, Any]) -> dict[str, RegistrySettings]
     for host, item in document.items():
         setting = f"ImageMenu.registries[{host!r}]"
         try:
-            name = parse_image(f"{host}/image").host
+            name = parse_host(str(host))
         except ValueError as error:
             raise ConfigError(setting, "is not the host of a registry") from error
+        if name in found:
+            raise ConfigError(setting, "is there twice, in another spelling")
         fields = Fields(setting, {} if item is None else item)
         found[name] = RegistrySettings(
             ca_file=fields.text("ca_file", ""),

@@ -16,8 +16,14 @@ if TYPE_CHECKING:
 #: Memory of a size that names none, for each CPU.
 _BYTES_PER_CPU = 2 * 1024**3
 
+#: Fractions of a CPU, added up, may be off by less than that.
+_ROUNDING = 1e-6
+
 #: What is guaranteed of a limit, where the operator says nothing.
 _GUARANTEED = 0.25
+
+#: From here on, an amount of memory is written without a fraction.
+_WHOLE_GIB = 100
 
 _SETTING = "ImageMenu.sizes"
 
@@ -128,7 +134,7 @@ def _parse_size(fields: Fields) -> Size:
         cpu_guarantee=fields.number("cpu_guarantee", cpu * _GUARANTEED) or 0.0,
         memory_bytes=memory,
         memory_guarantee_bytes=fields.memory("memory_guarantee", int(memory * _GUARANTEED)) or 0,
-        resources=_parse_resources(fields),
+        resources=_parse_resources(fields, least=1),
         node_selector=_parse_labels(fields),
         tolerations=_parse_tolerations(fields),
         audience=parse_audience(fields),
@@ -143,12 +149,12 @@ def _parse_size(fields: Fields) -> Size:
     return size
 
 
-def _parse_resources(fields: Fields) -> dict[str, int]:
+def _parse_resources(fields: Fields, *, least: int) -> dict[str, int]:
     found = fields.mapping("resources")
     for name, count in found.items():
-        is_count = isinstance(count, int) and not isinstance(count, bool) and count > 0
+        is_count = isinstance(count, int) and not isinstance(count, bool) and count >= least
         if not isinstance(name, str) or "/" not in name or not is_count:
-            problem = f"{name}: {count!r} is not an extended resource and a count above 0"
+            problem = f"{name}: {count!r} is not an extended resource and a count from {least} on"
             raise ConfigError(fields.path("resources"), problem)
     return dict(found)
 
@@ -184,7 +190,7 @@ def parse_limits(document: Sequence[object]) -> tuple[Limit, ...]:
         limit = Limit(
             cpu=fields.number("cpu", None),
             memory_bytes=fields.memory("memory", None),
-            resources=_parse_resources(fields),
+            resources=_parse_resources(fields, least=0),
             groups=frozenset(fields.texts("groups")),
         )
         fields.finish()
@@ -236,7 +242,7 @@ def excess(size: Size, used: Amount, limit: Limit) -> str:
     The text is fit to follow the size's name, as ``takes 4 CPUs, of your 8 are 6 in use``.
     """
     wanted = amount_of(size)
-    if limit.cpu is not None and used.cpu + wanted.cpu > limit.cpu:
+    if limit.cpu is not None and used.cpu + wanted.cpu > limit.cpu + _ROUNDING:
         return f"takes {wanted.cpu:g} CPU, and {used.cpu:g} of your {limit.cpu:g} are in use"
     if limit.memory_bytes is not None and used.memory_bytes + wanted.memory_bytes > (
         limit.memory_bytes
@@ -255,4 +261,5 @@ def excess(size: Size, used: Amount, limit: Limit) -> str:
 
 def in_gib(size_bytes: int) -> str:
     """Write an amount of memory for people."""
-    return f"{size_bytes / 1024**3:.3g} GiB"
+    size = size_bytes / 1024**3
+    return f"{size:.0f} GiB" if size >= _WHOLE_GIB else f"{size:.3g} GiB"

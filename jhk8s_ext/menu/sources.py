@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from jhk8s_ext.errors import ConfigError
 from jhk8s_ext.menu.audience import Audience, parse_audience
 from jhk8s_ext.menu.fields import Fields, check_unique
-from jhk8s_ext.menu.image import ImageReference, is_tag, parse_image
+from jhk8s_ext.menu.image import ImageReference, is_tag, parse_host, parse_image
 from jhk8s_ext.menu.schemes import build_scheme
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from jhk8s_ext.menu.tags import TagScheme
 
 _SETTING = "ImageMenu.images"
+
+#: Category to how many of its newest images a registry keeps, where the operator says nothing.
+_KEEP = {"experimental": 10, "daily": 15, "weekly": 78}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,8 @@ class Repository(Entry):
         Tags that stand for others, as ``latest_weekly``, in the order they are shown in.
     recommended
         The tag or alias that has the badge; empty for none.
+    keep
+        Category to how many of its newest images ``jhk8s reap`` leaves; of others, all.
     exclude
         What matches a whole tag that is never offered, None for nothing.
     has_all_tags
@@ -93,6 +98,7 @@ class Repository(Entry):
     show: Mapping[str, int]
     aliases: tuple[str, ...]
     recommended: str
+    keep: Mapping[str, int]
     exclude: re.Pattern[str] | None
     has_all_tags: bool
 
@@ -151,15 +157,26 @@ def _parse_entry(fields: Fields) -> dict[str, Any]:
         "description": fields.text("description", ""),
         "is_pinned": fields.flag("pin", default=True),
         "sizes": frozenset(fields.texts("sizes")),
-        "override": fields.mapping("kubespawner_override"),
+        "override": _parse_override(fields),
         "audience": parse_audience(fields),
     }
 
 
+def _parse_override(fields: Fields) -> dict[str, Any]:
+    found = fields.mapping("kubespawner_override")
+    for name in found:
+        if not isinstance(name, str):
+            problem = f"{name!r} is not the name of an option"
+            raise ConfigError(fields.path("kubespawner_override"), problem)
+    return found
+
+
 def _parse_static(fields: Fields) -> StaticImage:
+    image = _parse_image(fields, "image")
     return StaticImage(
         **_parse_entry(fields),
-        image=_parse_image(fields, "image"),
+        # Its digest is asked for, and known, under a tag.
+        image=image if image.digest else image.at(tag=image.reference),
         is_recommended=fields.flag("recommended"),
     )
 
@@ -181,7 +198,8 @@ def _parse_repository(fields: Fields) -> Repository:
         **entry,
         image=image,
         scheme=scheme,
-        show=_parse_show(fields, scheme),
+        show=_parse_counts(fields, "show", scheme, scheme.show),
+        keep=_parse_counts(fields, "keep", scheme, _KEEP),
         # What is recommended is shown, first.
         aliases=tuple(dict.fromkeys([recommended, *aliases] if recommended else aliases)),
         recommended=recommended,
@@ -190,16 +208,19 @@ def _parse_repository(fields: Fields) -> Repository:
     )
 
 
-def _parse_show(fields: Fields, scheme: TagScheme) -> dict[str, int]:
-    found = fields.mapping("show") or scheme.show
+def _parse_counts(
+    fields: Fields, key: str, scheme: TagScheme, default: Mapping[str, int]
+) -> dict[str, int]:
+    found = fields.mapping(key)
     for category, count in found.items():
         if category not in scheme.categories:
             known = ", ".join(scheme.categories)
             problem = f"{category!r} is none of the scheme's: {known}"
-            raise ConfigError(fields.path("show"), problem)
+            raise ConfigError(fields.path(key), problem)
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-            raise ConfigError(fields.path(f"show.{category}"), f"{count!r} is not a count")
-    return {category: found[category] for category in scheme.categories if found.get(category)}
+            raise ConfigError(fields.path(f"{key}.{category}"), f"{count!r} is not a count")
+    counts = found if key in fields else default
+    return {category: counts[category] for category in scheme.categories if category in counts}
 
 
 def _parse_exclude(fields: Fields) -> re.Pattern[str] | None:
@@ -208,22 +229,17 @@ def _parse_exclude(fields: Fields) -> re.Pattern[str] | None:
 
 
 def _parse_typed(fields: Fields) -> TypedImage:
-    pattern = fields.text("pattern")
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        problem = f"{pattern!r} is no regular expression: {error}"
-        raise ConfigError(fields.path("pattern"), problem) from error
+    pattern = fields.pattern("pattern")
     hosts = fields.texts("registries")
     if not hosts:
         raise ConfigError(fields.path("registries"), "is missing: name the hosts it may come from")
     registries = frozenset(_parse_host(host, fields.path("registries")) for host in hosts)
-    return TypedImage(**_parse_entry(fields), pattern=compiled, registries=registries)
+    return TypedImage(**_parse_entry(fields), pattern=pattern, registries=registries)
 
 
 def _parse_host(host: str, setting: str) -> str:
     try:
-        return parse_image(f"{host}/image").host
+        return parse_host(host)
     except ValueError as error:
         raise ConfigError(setting, f"{host!r} is not the host of a registry") from error
 

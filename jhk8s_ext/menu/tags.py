@@ -6,11 +6,12 @@ title for people, and an order among those of its category.
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 #: Category of what a scheme does not know.
 OTHER = "other"
@@ -38,23 +39,53 @@ class Tag:
     order: str
 
 
-class TagScheme(Protocol):
-    """How the tags of a repository are read."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagScheme:
+    """How the tags of a repository are read.
 
-    @property
-    def name(self) -> str:
-        """What an operator calls it."""
+    Parameters
+    ----------
+    name
+        What an operator calls it.
+    categories
+        Every category but `OTHER`, in the order in which people see them.
+    show
+        Category to how many of its newest images are shown, where the operator says nothing.
+    read
+        Reads a tag, None where it is not of the scheme.
+    """
 
-    @property
-    def categories(self) -> Sequence[str]:
-        """Every category but `OTHER`, in the order in which people see them."""
-
-    @property
-    def show(self) -> Mapping[str, int]:
-        """Category to how many of its newest images are shown, where the operator says nothing."""
+    name: str
+    categories: Sequence[str]
+    show: Mapping[str, int]
+    read: Callable[[str], Tag | None]
 
     def parse(self, name: str) -> Tag:
         """Read a tag. What is not of the scheme is of the category `OTHER`."""
+        return self.read(name) or Tag(name=name, category=OTHER, title=name, order=name)
+
+
+def number_order(digits: str) -> str:
+    """Return a text that sorts among its like as the number does.
+
+    Numbers of a hundred digits fit into a tag, so their length comes first.
+    """
+    significant = digits.lstrip("0")
+    return f"{len(significant):03}{significant}"
+
+
+def text_order(text: str) -> str:
+    """Return a text that sorts as this one, whatever follows it: no tag holds a blank."""
+    return f"{text} "
+
+
+def is_date(year: str, month: str, day: str) -> bool:
+    """Return whether there is such a day."""
+    try:
+        dt.date(int(year), int(month), int(day))
+    except ValueError:
+        return False
+    return True
 
 
 def sort_tags(tags: Iterable[Tag], scheme: TagScheme) -> list[Tag]:

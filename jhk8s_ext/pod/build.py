@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jhk8s_ext.errors import ConfigError, IdentityError
 from jhk8s_ext.pod.accounts import build_accounts
+from jhk8s_ext.pod.chosen import add_chosen, build_chosen
 from jhk8s_ext.pod.fragment import NOTEBOOK, PodFragment, merge_fragments
 from jhk8s_ext.pod.home import build_home
 from jhk8s_ext.pod.secrets import split_secrets
@@ -63,7 +64,7 @@ def build_pod(
     settings: PodSettings,
     *,
     pvc_name: str,
-    choice: Choice | None = None,  # noqa: ARG001
+    choice: Choice | None = None,
 ) -> BuiltPod:
     """Make a pod run as the profile, rootless.
 
@@ -98,16 +99,23 @@ def build_pod(
     notebook = next(c for c in spec["containers"] if c["name"] == NOTEBOOK)
     home = build_home(profile, settings.home, pvc_name)
     document = build_start_spec(
-        profile, home, working_directory=settings.working_directory, unset=settings.unset
+        profile,
+        home,
+        working_directory=settings.working_directory,
+        unset=settings.unset,
+        choice=choice,
     )
-    fragment = merge_fragments(
-        [
-            _operators(pod, notebook),
-            build_accounts(profile),
-            home.fragment,
-            build_start(document),
-        ]
-    )
+    fragments = [
+        _operators(pod, notebook),
+        build_accounts(profile),
+        home.fragment,
+        build_start(document),
+    ]
+    env = notebook.get("env", [])
+    if choice is not None:
+        fragments.append(build_chosen(choice))
+        env = add_chosen(env, choice)
+    fragment = merge_fragments(fragments)
     _check_annotations(profile, fragment)
 
     pod["metadata"]["annotations"] = dict(fragment.annotations)
@@ -115,9 +123,7 @@ def build_pod(
     spec["securityContext"] = dict(fragment.pod_security) | {
         "supplementalGroups": _united_gids(fragment, profile)
     }
-    environment, secret = split_secrets(
-        notebook.get("env", []), secret_name(pod["metadata"]["name"])
-    )
+    environment, secret = split_secrets(env, secret_name(pod["metadata"]["name"]))
     notebook.update(
         {
             "env": environment,

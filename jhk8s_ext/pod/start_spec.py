@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jhk8s_ext.pod.accounts import annotation_file
 from jhk8s_ext.pod.fragment import PodFragment
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jhk8s_ext.identity.profile import Profile
+    from jhk8s_ext.menu.choice import Choice
     from jhk8s_ext.pod.home import Home
 
 START_SPEC_VERSION = 1
@@ -25,7 +26,12 @@ START_SPEC_DIRECTORY = "/etc/jhk8s"
 
 
 def build_start_spec(
-    profile: Profile, home: Home, *, working_directory: str, unset: Sequence[str]
+    profile: Profile,
+    home: Home,
+    *,
+    working_directory: str,
+    unset: Sequence[str],
+    choice: Choice | None = None,
 ) -> str:
     """Return the document.
 
@@ -39,6 +45,8 @@ def build_start_spec(
         Where the server starts, an absolute path; empty for the home.
     unset
         Environment variables that end with the shim.
+    choice
+        What the user chose from our menu, where there is one.
     """
     return json.dumps(
         {
@@ -58,9 +66,34 @@ def build_start_spec(
             },
             "working_directory": working_directory or home.path,
             "unset": list(unset),
+            **_describe(choice),
         },
         separators=(",", ":"),
     )
+
+
+def _describe(choice: Choice | None) -> dict[str, Any]:
+    if choice is None:
+        return {"image": None, "size": None, "move_aside": []}
+    size = choice.size
+    return {
+        "image": {
+            "reference": str(choice.image),
+            "digest": choice.image.digest,
+            "title": choice.title,
+        },
+        "size": None
+        if size is None
+        else {
+            "name": size.name,
+            "title": size.title,
+            "cpu": size.cpu,
+            "memory_bytes": size.memory_bytes,
+        },
+        "move_aside": list(
+            dict.fromkeys(path for flag in choice.flags for path in flag.move_aside)
+        ),
+    }
 
 
 def build_start(document: str) -> PodFragment:

@@ -18,9 +18,11 @@ from .plan import (
     MakeDirectories,
     MakeHome,
     MakeLink,
+    MoveAside,
     UseDirectory,
     WriteNotice,
 )
+from .spec import is_within
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,6 +81,8 @@ def _perform(action: Action, root: str, report: Callable[[str], None]) -> None:
         _make_home(root + action.path, action.uid)
     elif isinstance(action, MakeDirectories):
         _make_directories(root + action.path, action.mode)
+    elif isinstance(action, MoveAside):
+        _move_out_of_use(root + action.directory, action.name, action.today, report)
     elif isinstance(action, MakeLink):
         home, target = root + action.home, root + action.target
         _make_link(home, action.name, target, action.today, report)
@@ -135,6 +139,42 @@ def _make_directory(path: str, mode: int) -> None:
         os.umask(umask)
 
 
+def _move_out_of_use(directory: str, name: str, today: str, report: Callable[[str], None]) -> None:
+    """Move aside what the user does not want in this start.
+
+    A link is moved itself, wherever it leads. One on the way is followed inside of `directory`
+    alone: nobody expects that something elsewhere is moved. Who changes it meanwhile is the same
+    user, and gains nothing.
+    """
+    if name == ".":
+        raise StepError("it is all that lasts")
+    parent, _, last = f"{directory}/{name}".rpartition("/")
+    try:
+        os.lstat(f"{parent}/{last}")
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    real_parent = os.path.realpath(parent)
+    if not is_within(real_parent, os.path.realpath(directory)):
+        raise StepError(f"{parent} leads out of {directory}")
+    path = f"{real_parent}/{last}"
+    if _holds_mount(path):
+        raise StepError("something is mounted there, which would be moved along")
+    try:
+        aside = _move_aside(path, today)
+    except FileNotFoundError:
+        return  # another server of this user was quicker
+    report(f"{path} was moved aside for this start and is now {aside!r}")
+
+
+def _holds_mount(path: str) -> bool:
+    """Tell whether something is mounted at a path, or below it."""
+    # As proc(5) has it.
+    for character in "\\ \t\n":
+        path = path.replace(character, f"\\{ord(character):03o}")
+    with open("/proc/self/mountinfo", errors="surrogateescape") as file:
+        return any(is_within(line.split(" ")[4], path) for line in file)
+
+
 def _make_link(
     home: str, name: str, target: str, today: str, report: Callable[[str], None]
 ) -> None:
@@ -144,7 +184,7 @@ def _make_link(
         directory = f"{directory}/{parent}"
         status = _lstat(directory)
         if status is not None and not stat.S_ISDIR(status.st_mode):
-            _move_aside(directory, today, report)
+            _make_way(directory, today, report)
             status = None
         if status is None:
             _make_directory(directory, _HOME_MODE)
@@ -155,7 +195,7 @@ def _make_link(
             return
         os.unlink(link)
     elif status is not None:
-        _move_aside(link, today, report)
+        _make_way(link, today, report)
     os.symlink(target, link)
 
 
@@ -166,14 +206,20 @@ def _lstat(path: str) -> os.stat_result | None:
         return None
 
 
-def _move_aside(path: str, today: str, report: Callable[[str], None]) -> None:
+def _make_way(path: str, today: str, report: Callable[[str], None]) -> None:
+    aside = _move_aside(path, today)
+    report(f"{path} was in the way of a link to what lasts and is now {aside!r}")
+
+
+def _move_aside(path: str, today: str) -> str:
+    """Give something a name that nothing else has, and return that."""
     aside = f"{path} (moved {today})"
     count = 1
     while _lstat(aside) is not None:
         count += 1
         aside = f"{path} (moved {today}, {count})"
     os.rename(path, aside)
-    report(f"{path} was in the way of a link to what lasts and is now {aside!r}")
+    return aside
 
 
 def _write_notice(path: str, text: str) -> None:

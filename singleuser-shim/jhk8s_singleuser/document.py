@@ -65,10 +65,15 @@ class Node:
 
     def text(self) -> str:
         """Read a string that can be handed to the kernel: not empty, no NUL, valid Unicode."""
+        text = self.text_or_empty()
+        if not text:
+            raise self.refusal("the string is empty")
+        return text
+
+    def text_or_empty(self) -> str:
+        """Read the same, or an empty string."""
         if not isinstance(self.value, str):
             raise self.refusal(f"{_show(self.value)} is not a string")
-        if not self.value:
-            raise self.refusal("the string is empty")
         if "\0" in self.value:
             raise self.refusal(f"{self.value!r} holds a NUL character")
         try:
@@ -90,12 +95,35 @@ class Node:
             raise self.refusal(f"{_show(self.value)} is not a whole number")
         return self.value
 
+    def positive_integer(self) -> int:
+        """Read a whole number above 0."""
+        number = self.integer()
+        if number <= 0:
+            raise self.refusal(f"{number} is not above 0")
+        return number
+
+    def positive_number(self) -> float:
+        """Read a finite number above 0."""
+        if not isinstance(self.value, (int, float)) or isinstance(self.value, bool):
+            raise self.refusal(f"{_show(self.value)} is not a number")
+        if not 0 < self.value < float("inf"):
+            raise self.refusal(f"{self.value} is not a finite number above 0")
+        return self.value
+
     def user_or_group_id(self) -> int:
         """Read the uid or gid of an ordinary user or group."""
         number = self.integer()
         if not 0 < number <= _HIGHEST_ID:
             raise self.refusal(f"{number} is not between 1 and {_HIGHEST_ID}; 0 is root")
         return number
+
+    def digest(self) -> str:
+        """Read the digest of an image, such as ``sha256:...``, or an empty string."""
+        text = self.text_or_empty()
+        algorithm, _, encoded = text.partition(":")
+        if text and not (algorithm and encoded):
+            raise self.refusal(f"{text!r} is not a digest such as 'sha256:...'")
+        return text
 
     def mode(self) -> int:
         """Read a permission mode such as ``"0750"``.

@@ -9,7 +9,7 @@ from .exits import BAD_HOME, BAD_STORE, WRONG_IDENTITY, StartError
 from .notice import NOTICE_NAME, build_notice
 from .record import Record
 from .server import build_command, build_environment
-from .spec import DIRECT, DIRECTORY
+from .spec import DIRECT, DIRECTORY, is_within
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +41,17 @@ class MakeDirectories(Action):
 
     path: str
     mode: int
+
+
+class MoveAside(Action):
+    """Give what is at ``name`` below ``directory``, if anything is, a name with the date ``today``.
+
+    ``directory`` is a home that lasts, and ``"."`` stands for all of it.
+    """
+
+    directory: str
+    name: str
+    today: str
 
 
 class MakeLink(Action):
@@ -119,7 +130,7 @@ def build_plan(
     _check_identity(spec.user, facts)
     return Plan(
         warnings=tuple(_missing_groups(spec.user.groups, facts)),
-        steps=(*_home_steps(spec.home, facts), *_directory_steps(spec)),
+        steps=(*_home_steps(spec, facts), *_directory_steps(spec)),
         command=build_command(arguments, environ),
         environ=build_environment(spec, environ),
     )
@@ -156,7 +167,8 @@ def _missing_groups(groups: Sequence[Group], facts: Facts) -> Iterator[str]:
             )
 
 
-def _home_steps(home: Home, facts: Facts) -> Iterator[Step]:
+def _home_steps(spec: StartSpec, facts: Facts) -> Iterator[Step]:
+    home = spec.home
     if home.kind == DIRECT:
         yield Step(
             action=UseDirectory(path=home.path),
@@ -164,6 +176,7 @@ def _home_steps(home: Home, facts: Facts) -> Iterator[Step]:
             purpose=f"use the home {home.path} as uid {facts.uid}",
             exit_code=BAD_HOME,
         )
+        yield from _move_steps(spec, facts)
         return
     yield Step(
         action=MakeHome(path=home.path, uid=facts.uid),
@@ -178,6 +191,8 @@ def _home_steps(home: Home, facts: Facts) -> Iterator[Step]:
             purpose=f"use {home.store} as uid {facts.uid}",
             exit_code=BAD_STORE,
         )
+        # Before the links are made: with their targets, which are new then.
+        yield from _move_steps(spec, facts)
         for index, link in enumerate(home.links):
             yield from _link_steps(link, f"home.links[{index}]", home, home.store, facts)
     if not any(link.path.split("/")[0] == NOTICE_NAME for link in home.links):
@@ -188,6 +203,31 @@ def _home_steps(home: Home, facts: Facts) -> Iterator[Step]:
             purpose=f"write {notice}",
             exit_code=None,
         )
+
+
+def _move_steps(spec: StartSpec, facts: Facts) -> Iterator[Step]:
+    for index, path in enumerate(spec.move_aside):
+        for directory, name in _lasting(path, spec.home):
+            yield Step(
+                action=MoveAside(directory=directory, name=name, today=facts.today),
+                origin=f"move_aside[{index}]",
+                purpose=f"move {directory}/{name} aside",
+                exit_code=None,
+            )
+
+
+def _lasting(path: str, home: Home) -> Iterator[tuple[str, str]]:
+    """Yield the directory that lasts, and the name in it, of whatever lasts at or below a path."""
+    if home.kind == DIRECT:
+        yield home.path, path
+    elif home.store is not None:
+        for link in home.links:
+            if is_within(path, link.path):
+                rest = path[len(link.path) + 1 :]
+                parts = [part for part in (link.target, rest) if part not in {"", "."}]
+                yield home.store, "/".join(parts) or "."
+            elif is_within(link.path, path):
+                yield home.store, link.target
 
 
 def _link_steps(link: Link, origin: str, home: Home, store: str, facts: Facts) -> Iterator[Step]:

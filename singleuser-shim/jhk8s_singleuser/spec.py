@@ -60,13 +60,41 @@ class Home(Record):
     links: tuple[Link, ...]
 
 
+class Image(Record):
+    """What the container runs.
+
+    ``reference`` is the whole name, ``digest`` is empty where the name has none, and ``title`` is
+    what the user has read in the menu.
+    """
+
+    reference: str
+    digest: str
+    title: str
+
+
+class Size(Record):
+    """How much of a node the user has chosen: its limits, ``cpu`` in cores."""
+
+    name: str
+    title: str
+    cpu: float
+    memory_bytes: int
+
+
 class StartSpec(Record):
-    """The whole document."""
+    """The whole document.
+
+    ``image`` and ``size`` are None where there was no menu, or no sizes in it. ``move_aside`` are
+    paths relative to the home.
+    """
 
     user: User
     home: Home
     working_directory: str
     unset: tuple[str, ...]
+    image: Image | None
+    size: Size | None
+    move_aside: tuple[str, ...]
 
 
 def read_spec(path: str) -> StartSpec:
@@ -123,14 +151,17 @@ def parse_spec(document: object) -> StartSpec:
     version = top.member("version")
     if version.integer() != VERSION:
         raise version.refusal(f"{version.value} is not {VERSION}, the one version known here")
-    _, user, home, working_directory, unset = top.members(
-        "version", "user", "home", "working_directory", "unset"
+    _, user, home, working_directory, unset, image, size, move_aside = top.members(
+        "version", "user", "home", "working_directory", "unset", "image", "size", "move_aside"
     )
     return StartSpec(
         user=_parse_user(user),
         home=_parse_home(home),
         working_directory=working_directory.absolute_path(),
         unset=tuple(name.text() for name in unset.items()),
+        image=None if image.value is None else _parse_image(image),
+        size=None if size.value is None else _parse_size(size),
+        move_aside=tuple(path.relative_path() for path in move_aside.items()),
     )
 
 
@@ -162,7 +193,7 @@ def _parse_home(node: Node) -> Home:
         raise store.refusal(f"{home.store!r} is given although home.kind is {DIRECT!r}")
     if home.links and home.store is None:
         raise links.refusal("there are links although home.store is null")
-    if home.store is not None and _is_within(home.store, home.path):
+    if home.store is not None and is_within(home.store, home.path):
         raise store.refusal(f"{home.store!r} is within the ephemeral home {home.path!r}")
     _check_links_apart(home.links, links)
     return home
@@ -181,14 +212,30 @@ def _parse_link(node: Node) -> Link:
     return link
 
 
+def _parse_image(node: Node) -> Image:
+    reference, digest, title = node.members("reference", "digest", "title")
+    return Image(reference=reference.text(), digest=digest.digest(), title=title.text_or_empty())
+
+
+def _parse_size(node: Node) -> Size:
+    name, title, cpu, memory_bytes = node.members("name", "title", "cpu", "memory_bytes")
+    return Size(
+        name=name.text(),
+        title=title.text_or_empty(),
+        cpu=cpu.positive_number(),
+        memory_bytes=memory_bytes.positive_integer(),
+    )
+
+
 def _check_links_apart(links: tuple[Link, ...], node: Node) -> None:
     """Refuse a link at or below another: it would land in the store or push the other aside."""
     nodes = [item.member("path") for item in node.items()]
     for link, here in zip(links, nodes):
         for other, there in zip(links, nodes):
-            if here is not there and _is_within(link.path, other.path):
+            if here is not there and is_within(link.path, other.path):
                 raise here.refusal(f"{link.path!r} is within {there.path}, {other.path!r}")
 
 
-def _is_within(path: str, directory: str) -> bool:
+def is_within(path: str, directory: str) -> bool:
+    """Tell whether a path is a directory's, or below it, as far as their names tell."""
     return path == directory or path.startswith(directory + "/")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import subprocess
 from datetime import datetime, timedelta, timezone
@@ -10,8 +9,6 @@ from email.utils import format_datetime
 
 import pytest
 
-from jhk8s_ext.cli.doctor.pull_secrets import PullSecrets, parse_docker_config
-from tests.support.docker_registry import PASSWORD, USERNAME, DockerRegistry
 from tests.support.doctor import CRYPT_KEY, run_doctor
 from tests.support.http_server import HTTPServer
 from tests.support.slapd import BED, free_port
@@ -23,20 +20,6 @@ CLASS = "ProfileKubeSpawner"
 def no_cluster(monkeypatch, tmp_path):
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "no-kubeconfig"))
     monkeypatch.setenv("JUPYTERHUB_CRYPT_KEY", CRYPT_KEY)
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory):
-    server = DockerRegistry(tmp_path_factory.mktemp("registry"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def closed_registry(tmp_path_factory):
-    server = DockerRegistry(tmp_path_factory.mktemp("registry"), asks_for_password=True)
-    yield server
-    server.stop()
 
 
 @pytest.fixture
@@ -54,8 +37,8 @@ def entry(name, image=None, **more):
     return {"display_name": name, "slug": name, "kubespawner_override": override, **more}
 
 
-def test_every_image_of_the_menu_is_looked_up(examine, registry):
-    lab = f"{registry.host}/lab"
+def test_every_image_of_the_menu_is_looked_up(examine, open_registry):
+    lab = f"{open_registry.host}/lab"
     choices = {"new": {"display_name": "new", "kubespawner_override": {"image": f"{lab}:3"}}}
     report = examine(
         image=f"{lab}:0",
@@ -79,8 +62,8 @@ def test_every_image_of_the_menu_is_looked_up(examine, registry):
         report.assert_found("registry.image", "error", setting, f"has no lab {tag}")
 
 
-def test_an_image_that_no_entry_takes_is_not_looked_up(examine, registry):
-    lab = f"{registry.host}/lab"
+def test_an_image_that_no_entry_takes_is_not_looked_up(examine, open_registry):
+    lab = f"{open_registry.host}/lab"
     report = examine(image=f"{lab}:0", profile_list=[entry("one", f"{lab}:1")])
     assert report.of("registry.image", "error") == []
 
@@ -93,8 +76,8 @@ def test_a_registry_that_is_down(examine):
     )
 
 
-def test_a_registry_without_tls(examine, registry):
-    host = registry.host.replace("127.0.0.1", "0.0.0.0")
+def test_a_registry_without_tls(examine, open_registry):
+    host = open_registry.host.replace("127.0.0.1", "0.0.0.0")
     report = examine(image=f"{host}/lab:1")
     report.assert_found("registry.connection", "error", f"{CLASS}.image", "does not speak TLS")
     report = examine("--insecure-registry", host, image=f"{host}/lab:1")
@@ -134,35 +117,3 @@ def test_the_clock_of_a_registry(examine):
     with HTTPServer(lambda *_: (200, {"Date": theirs}, b"")) as server:
         report = examine(image=f"127.0.0.1:{server.port}/lab:1")
     report.assert_found("clocks", "error", "no setting of the hub", "behind this machine's")
-
-
-def docker_config(**auths):
-    return json.dumps({"auths": auths}).encode()
-
-
-def encoded(password):
-    return {"auth": base64.b64encode(f"{USERNAME}:{password}".encode()).decode()}
-
-
-@pytest.mark.parametrize(
-    ("auths", "host", "name", "password"),
-    [
-        ({"h.io": encoded("a")}, "h.io", "lab", "a"),
-        ({"https://h.io/v2/": encoded("a")}, "h.io", "lab", "a"),
-        ({"h.io": {"username": USERNAME, "password": "b"}}, "h.io", "lab", "b"),
-        ({"https://index.docker.io/v1/": encoded("c")}, "registry-1.docker.io", "x/lab", "c"),
-        ({"h.io": encoded("a"), "h.io/team": encoded("b")}, "h.io", "team/lab", "b"),
-        ({"h.io": encoded("a"), "h.io/team": encoded("b")}, "h.io", "teams/lab", "a"),
-        ({"h.io:5000": encoded("a")}, "h.io", "lab", None),
-        ({"h.io.evil.example": encoded("a")}, "h.io", "lab", None),
-    ],
-)
-def test_the_credentials_of_an_image(auths, host, name, password):
-    secrets = PullSecrets(by_host=parse_docker_config(docker_config(**auths), "pull"))
-    found = secrets.for_image(host, name)
-    assert (found.password if found else None) == password
-
-
-def test_a_password_of_docker_is_in_no_representation():
-    found = parse_docker_config(docker_config(**{"h.io": encoded(PASSWORD)}), "pull")
-    assert PASSWORD not in repr(PullSecrets(by_host=found))

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import aiohttp
 import pytest
 
+from jhk8s_ext.clients.registry import RegistryClient
 from tests.support.mariadb import MariaDB
 from tests.support.postgresql import PostgreSQL
 
@@ -26,3 +28,14 @@ def database_url(request, tmp_path):
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'ids.sqlite'}"
     return request.getfixturevalue(request.param).make_database()
+
+
+@pytest.fixture
+async def make_client():
+    """Return a function that makes a client of registries."""
+    async with aiohttp.ClientSession() as session:
+
+        def make(timeout_seconds=5, **options):
+            return RegistryClient(session, timeout_seconds, **options)
+
+        yield make

@@ -16,7 +16,11 @@ from tests.support.pod_security import check_restricted
 
 PROJECT = Path(__file__).parents[2]
 DEPLOY = PROJECT / "deploy"
-MANIFESTS = [*sorted(DEPLOY.glob("kubernetes/*.yaml")), DEPLOY / "z2jh/rbac.yaml"]
+MANIFESTS = [
+    *sorted(DEPLOY.glob("kubernetes/*.yaml")),
+    DEPLOY / "z2jh/rbac.yaml",
+    DEPLOY / "z2jh/count-nodes.yaml",
+]
 LOCKS = [
     PROJECT / "hub-image/requirements.txt",
     PROJECT / "tests/cluster/hub-requirements.txt",
@@ -96,6 +100,11 @@ def test_the_hub_may_do_what_it_does_and_no_more():
 
 def test_zero_to_jupyterhub_is_given_the_one_verb_it_lacks():
     assert rules(find("z2jh/rbac.yaml", "Role", "hub-jhk8s")) == {("secrets", "patch")}
+
+
+def test_counting_nodes_takes_one_verb():
+    role = find("z2jh/count-nodes.yaml", "ClusterRole", "jupyterhub-count-nodes")
+    assert rules(role) == {("nodes", "list")}
 
 
 @pytest.mark.parametrize("path", ["kubernetes/10-rbac.yaml", "z2jh/rbac.yaml"])

@@ -22,6 +22,7 @@ from jhk8s_ext.hub.cilogon import CILogonProfileAuthenticator
 from jhk8s_ext.hub.config import check_names, parse_config
 from jhk8s_ext.hub.github import GitHubProfileAuthenticator
 from jhk8s_ext.hub.google import GoogleProfileAuthenticator
+from jhk8s_ext.hub.menu import ImageMenu
 from jhk8s_ext.hub.oidc import GenericProfileAuthenticator
 from jhk8s_ext.hub.spawner import ProfileKubeSpawner
 
@@ -139,7 +140,11 @@ def make_parts(config: Config) -> dict[str, Any]:
             config.OAuthenticator.setdefault(name, "made up")
     if authenticator is GenericProfileAuthenticator:
         config.GenericOAuthenticator.setdefault("oidc_issuer", "https://id.example.edu")
+    menu = ImageMenu(config=config)
+    # What a menu starts is in a registry, and nothing here calls one.
+    config.pop(ImageMenu.__name__, None)
     parts = {
+        "menu": menu,
         "hub": JupyterHub(config=config),
         "authenticator": authenticator(config=config),
         "spawner": ProfileKubeSpawner(_mock=True, config=config, api_token="made up"),

@@ -105,6 +105,8 @@ def made_up(loader, text):
         ("options", "ProfileKubeSpawner: {home_layout: odd}", TraitError),
         ("options", "LDAPProfileAuthenticator: {uid_floor: 0}", TraitError),
         ("options", "JupyterHub: {spawner_class: jhk8}", TraitError),
+        ("options", "ImageMenu: {image: []}", ConfigError),
+        ("options", "ImageMenu: {images: [{name: a, repository: 'h.io/a:1'}]}", TraitError),
         # Known, but of no part that is constructed here.
         ("options", "CryptKeeper: {n_threads: 1}", AssertionError),
         ("chart values", "hub: {config: {LDAPProfileAuthenticator: {uidfloor: 1}}}", ConfigError),

@@ -26,13 +26,14 @@ GOOD_KEY = "0123456789abcdef" * 4
 def start_hub(tmp_path):
     """Return a function that starts a hub with options and returns what it says as it ends."""
 
-    def start(key=GOOD_KEY, **options):
+    def start(key=GOOD_KEY, sections=None, **options):
         ports = {"bind_url": f"http://127.0.0.1:{free_port()}"}
         ports["hub_bind_url"] = f"http://127.0.0.1:{free_port()}"
         own = {
             "JupyterHub": ports | {"db_url": "sqlite://", "cookie_secret_file": "cookie_secret"},
             "LDAPProfileAuthenticator": {"allow_all": True, "server_address": "127.0.0.1"}
             | options,
+            **(sections or {}),
         }
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(own))
         environ = os.environ | {
@@ -72,6 +73,27 @@ def test_a_hub_without_auth_state_does_not_start(start_hub):
     assert said.startswith(
         "LDAPProfileAuthenticator.enable_auth_state: profiles live in auth_state"
     )
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        (
+            {
+                "ImageMenu": {"flags": ["debug"]},
+                "KubeSpawner": {"profile_list": [{"display_name": "Small"}]},
+            },
+            "KubeSpawner.profile_list: is not used beside ImageMenu: remove one of them",
+        ),
+        (
+            {"ImageMenu": {"sizes": [{"name": "small"}]}},
+            "ImageMenu.sizes[0].cpu: is missing",
+        ),
+    ],
+    ids=["two-menus", "a-menu-that-cannot-be"],
+)
+def test_a_hub_whose_menu_cannot_be_does_not_start(start_hub, sections, said):
+    assert start_hub(sections=sections) == said
 
 
 @pytest.mark.parametrize("key", [GOOD_KEY, f"{GOOD_KEY};", "a" * 32, f"{GOOD_KEY};{'b' * 64}"])

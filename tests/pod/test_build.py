@@ -8,16 +8,20 @@ import pytest
 from hypothesis import given, settings
 from kubernetes_validate.utils import all_versions, major_minor
 
+from jhk8s_ext.cli.demo.variables import expand
 from jhk8s_ext.errors import ConfigError, IdentityError
+from jhk8s_ext.menu.image import parse_image
 from jhk8s_ext.pod.build import MAX_ANNOTATION_BYTES
 from tests.support.pod_security import Violation, check_baseline, check_restricted
 from tests.support.pods import (
     DATA,
+    DIGEST,
     HOMES,
     NFS,
     PVC_NAME,
     SHIM,
     build,
+    make_choice,
     make_home_settings,
     notebook_of,
     read_kubespawner_pod,
@@ -50,8 +54,13 @@ def test_pod_is_the_golden_one(name, assert_golden):
     assert_golden(DATA / "pods" / f"{name}.json", build(home=HOMES[name]).manifest)
 
 
+def test_pod_of_a_menu_is_the_golden_one(assert_golden):
+    built = build(home=HOMES["pvc-direct"], choice=make_choice())
+    assert_golden(DATA / "pods" / "chosen.json", built.manifest)
+
+
 def test_every_golden_pod_is_tested():
-    assert {path.stem for path in (DATA / "pods").glob("*.json")} == set(HOMES)
+    assert {path.stem for path in (DATA / "pods").glob("*.json")} == {*HOMES, "chosen"}
 
 
 @pytest.mark.parametrize("minor", MINORS)
@@ -190,6 +199,67 @@ def test_token_is_in_the_secret_alone(any_home):
     }
 
 
+def environment_of(manifest):
+    return {entry["name"]: entry.get("value") for entry in notebook_of(manifest)["env"]}
+
+
+def test_choice_is_in_the_environment_and_in_annotations():
+    built = build(choice=make_choice()).manifest
+    environment = environment_of(built)
+    assert (
+        environment.items()
+        >= {
+            "JUPYTER_IMAGE_DIGEST": DIGEST,
+            "JUPYTER_IMAGE_TITLE": "Weekly 2026_45",
+            "JUPYTER_SERVER_SIZE": "large",
+        }.items()
+    )
+    before = environment_of(build().manifest)
+    assert environment.keys() - before.keys() == {
+        "JUPYTER_IMAGE_DIGEST",
+        "JUPYTER_IMAGE_TITLE",
+        "JUPYTER_SERVER_SIZE",
+    }
+    annotations = built["metadata"]["annotations"]
+    assert annotations["jhk8s-ext/image-title"] == "Weekly 2026_45"
+    assert annotations["jhk8s-ext/size"] == "large"
+    kubernetes_validate.validate(built, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_choice_without_digest_and_size():
+    image = parse_image("jupyter/base-notebook:latest")
+    built = build(choice=make_choice(image=image, size=None)).manifest
+    environment = environment_of(built)
+    assert environment["JUPYTER_IMAGE_DIGEST"] == environment["JUPYTER_SERVER_SIZE"] == ""
+    assert "jhk8s-ext/size" not in built["metadata"]["annotations"]
+
+
+def test_title_is_never_expanded():
+    title = "$(JUPYTERHUB_USER) $$(X) $ {username}"
+    built = build(choice=make_choice(title=title)).manifest
+    value = environment_of(built)["JUPYTER_IMAGE_TITLE"]
+    assert expand(value, {"JUPYTERHUB_USER": "ada", "X": "x"}) == title
+    assert built["metadata"]["annotations"]["jhk8s-ext/image-title"] == title
+
+
+def test_variable_of_the_operators_is_kept_and_may_refer_to_the_choice(manifest):
+    theirs = [
+        {"name": "JUPYTER_IMAGE_TITLE", "value": "mine"},
+        {"name": "TITLE", "value": "$(JUPYTER_IMAGE_DIGEST)"},
+    ]
+    notebook_of(manifest)["env"] += theirs
+    names = [
+        entry["name"]
+        for entry in notebook_of(build(manifest, choice=make_choice()).manifest)["env"]
+    ]
+    assert (
+        environment_of(build(manifest, choice=make_choice()).manifest)["JUPYTER_IMAGE_TITLE"]
+        == "mine"
+    )
+    assert len(set(names)) == len(names)
+    assert names.index("JUPYTER_IMAGE_DIGEST") < names.index("TITLE")
+
+
 def test_free_text_of_the_profile_reaches_the_pod_as_text():
     built = build(profile=make_profile(full_name="{pvc_name} {uid:>99999}", email="{0}")).manifest
     assert ":{pvc_name} {uid >99999}:" in built["metadata"]["annotations"]["jhk8s-ext/passwd"]
@@ -323,11 +393,14 @@ def test_volume_name_that_is_wanted_twice_starts_nothing(manifest, name, origin)
         build(manifest, home=HOMES["nfs-linked"])
 
 
-@pytest.mark.parametrize("name", ["jhk8s-ext/passwd", "jhk8s-ext/group", "jhk8s-ext/start"])
+ANNOTATIONS = [f"jhk8s-ext/{name}" for name in ("passwd", "group", "start", "image-title", "size")]
+
+
+@pytest.mark.parametrize("name", ANNOTATIONS)
 def test_annotation_that_is_wanted_twice_starts_nothing(manifest, name):
     manifest["metadata"]["annotations"][name] = "root:x:0:0::/:/bin/sh"
     with pytest.raises(ConfigError, match=f"annotation '{name}' is already defined by KubeSpawn"):
-        build(manifest)
+        build(manifest, choice=make_choice())
 
 
 def test_volume_that_the_operator_lists_twice_starts_nothing(manifest):

@@ -35,6 +35,11 @@ def direct():
 
 
 @pytest.fixture
+def chosen():
+    return json.loads((SPECS / "chosen.json").read_text())
+
+
+@pytest.fixture
 def ephemeral():
     return json.loads((SPECS / "ephemeral.json").read_text())
 

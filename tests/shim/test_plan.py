@@ -9,6 +9,7 @@ from jhk8s_singleuser.plan import (
     MakeDirectories,
     MakeHome,
     MakeLink,
+    MoveAside,
     UseDirectory,
     WriteNotice,
     build_plan,
@@ -63,6 +64,63 @@ def test_ephemeral_steps(ephemeral):
         (WriteNotice(path="/home/ada/README.txt", text=notice), None),
         (ChangeDirectory(path="/home/ada"), BAD_HOME),
     ]
+
+
+def test_what_is_moved_aside_in_a_direct_home(chosen):
+    def move(name):
+        return MoveAside(directory="/home/ada", name=name, today=TODAY)
+
+    assert steps(chosen) == [
+        (UseDirectory(path="/home/ada"), BAD_HOME),
+        (move(".local"), None),
+        (move(".jupyter/lab/workspaces"), None),
+        (ChangeDirectory(path="/home/ada"), BAD_HOME),
+    ]
+    origins = [(step.origin, step.purpose) for step in plan(chosen).steps][1:3]
+    assert origins == [
+        ("move_aside[0]", "move /home/ada/.local aside"),
+        ("move_aside[1]", "move /home/ada/.jupyter/lab/workspaces aside"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        # A link of the table, below one, and above some.
+        ("work", ["work"]),
+        (".gitconfig", ["config/gitconfig"]),
+        ("work/a/b", ["work/a/b"]),
+        ("deep/in/packages", ["packages/of/ada"]),
+        ("deep/in/packages/lib", ["packages/of/ada/lib"]),
+        ("deep", ["packages/of/ada", "other"]),
+        ("deep/in", ["packages/of/ada", "other"]),
+        # The store itself.
+        ("store", ["."]),
+        ("store/.local", [".local"]),
+        # What is new with every server.
+        (".local", []),
+        ("works", []),
+        ("deep/i", []),
+    ],
+)
+def test_what_is_moved_aside_in_a_linked_home_is_what_lasts(linked, path, names):
+    linked["home"]["links"] += [
+        {"path": link, "target": target, "kind": "directory", "mode": "0700"}
+        for link, target in (("deep/in/packages", "packages/of/ada"), ("deep/in/other", "other"))
+    ]
+    linked["move_aside"] = [path]
+    actions = [action for action, _ in steps(linked)]
+    assert actions[1] == UseDirectory(path="/mnt/home/ada")
+    assert actions[2 : 2 + len(names)] == [
+        MoveAside(directory="/mnt/home/ada", name=name, today=TODAY) for name in names
+    ]
+    assert sum(isinstance(action, MoveAside) for action in actions) == len(names)
+
+
+def test_nothing_is_moved_aside_in_a_home_that_is_new(ephemeral):
+    before = steps(ephemeral)
+    ephemeral["move_aside"] = [".local"]
+    assert steps(ephemeral) == before
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jhk8s_singleuser.exits import BAD_SPEC, StartError
-from jhk8s_singleuser.spec import Group, Home, Link, StartSpec, User, parse_spec, read_spec
+from jhk8s_singleuser.spec import (
+    Group,
+    Home,
+    Image,
+    Link,
+    Size,
+    StartSpec,
+    User,
+    parse_spec,
+    read_spec,
+)
 
 LINKED = StartSpec(
     user=User(
@@ -29,7 +39,31 @@ LINKED = StartSpec(
     ),
     working_directory="/home/ada/work",
     unset=("SUDO_USER",),
+    image=None,
+    size=None,
+    move_aside=(),
 )
+
+DIGEST = "sha256:" + 4 * "0123456789abcdef"
+
+CHOSEN = StartSpec(
+    user=User(
+        name="ada", uid=10001, gid=10001, shell="/bin/bash", groups=(Group(name="ada", gid=10001),)
+    ),
+    home=Home(path="/home/ada", kind="direct", store=None, links=()),
+    working_directory="/home/ada",
+    unset=(),
+    image=Image(
+        reference=f"registry.example.edu/science/lab:w_2026_45@{DIGEST}",
+        digest=DIGEST,
+        title="Weekly 2026_45",
+    ),
+    size=Size(name="large", title="Large", cpu=4.0, memory_bytes=16 * 1024**3),
+    move_aside=(".local", ".jupyter/lab/workspaces"),
+)
+
+#: What may be empty, and what may be any number above 0.
+MAY_BE = {("image.digest", ""), ("image.title", ""), ("size.title", ""), ("size.cpu", 1.5)}
 
 
 def nodes(value, path=""):
@@ -57,6 +91,10 @@ def test_linked(linked):
     assert parse_spec(linked) == LINKED
 
 
+def test_chosen(chosen):
+    assert parse_spec(chosen) == CHOSEN
+
+
 def test_every_document_of_the_contract_is_accepted(any_document):
     assert isinstance(parse_spec(any_document), StartSpec)
 
@@ -72,11 +110,13 @@ def test_a_missing_key_is_refused_wherever_it_is_missing(any_document):
         assert refusal(document) == f"{where}: the key {key!r} is missing"
 
 
-def test_an_unknown_key_is_refused_in_every_object(linked):
-    paths = ["", *(path for path, parent, key in nodes(linked) if isinstance(parent[key], dict))]
-    assert len(paths) == 8
+@pytest.mark.parametrize(("name", "count"), [("linked", 8), ("chosen", 6)])
+def test_an_unknown_key_is_refused_in_every_object(request, name, count):
+    whole = request.getfixturevalue(name)
+    paths = ["", *(path for path, parent, key in nodes(whole) if isinstance(parent[key], dict))]
+    assert len(paths) == count
     for path in paths:
-        document = copy.deepcopy(linked)
+        document = copy.deepcopy(whole)
         target = document
         if path:
             _, parent, key = next(node for node in nodes(document) if node[0] == path)
@@ -94,6 +134,8 @@ def test_a_value_of_the_wrong_type_is_refused_wherever_it_is(any_document):
             _, parent, key = next(node for node in nodes(document) if node[0] == path)
             if isinstance(wrong, type(parent[key])) and not isinstance(parent[key], (str, int)):
                 continue  # an empty list where a list belongs
+            if isinstance(wrong, (str, float)) and (path, wrong) in MAY_BE:
+                continue
             parent[key] = wrong
             assert refusal(document).startswith(path)
 
@@ -211,6 +253,62 @@ def test_refusals(linked, path, value, sentence):
     assert refusal(linked) == sentence
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("image", "lab", 'image: "lab" is not an object'),
+        ("image.reference", "", "image.reference: the string is empty"),
+        ("image.digest", None, "image.digest: null is not a string"),
+        *(
+            (
+                "image.digest",
+                digest,
+                f"image.digest: {digest!r} is not a digest such as 'sha256:...'",
+            )
+            for digest in ("latest", "sha256:", ":0123")
+        ),
+        ("image.title", "a\0", r"image.title: 'a\x00' holds a NUL character"),
+        ("size", [], "size: a list is not an object"),
+        ("size.cpu", "4", 'size.cpu: "4" is not a number'),
+        ("size.cpu", True, "size.cpu: true is not a number"),
+        ("size.cpu", -0.5, "size.cpu: -0.5 is not a finite number above 0"),
+        ("size.cpu", float("inf"), "size.cpu: inf is not a finite number above 0"),
+        ("size.cpu", float("nan"), "size.cpu: nan is not a finite number above 0"),
+        ("size.memory_bytes", 0, "size.memory_bytes: 0 is not above 0"),
+        ("size.memory_bytes", 1e9, "size.memory_bytes: 1000000000.0 is not a whole number"),
+        ("move_aside", ".local", 'move_aside: ".local" is not a list'),
+        ("move_aside[0]", "/etc", "move_aside[0]: '/etc' is not a relative path"),
+        (
+            "move_aside[1]",
+            ".jupyter/../..",
+            "move_aside[1]: '.jupyter/../..' has a part that is '..', where a name is needed",
+        ),
+        (
+            "move_aside[0]",
+            ".",
+            "move_aside[0]: '.' has a part that is '.', where a name is needed",
+        ),
+    ],
+)
+def test_refusals_of_what_was_chosen(chosen, path, value, sentence):
+    _, parent, key = next(node for node in nodes(chosen) if node[0] == path)
+    parent[key] = value
+    assert refusal(chosen) == sentence
+
+
+@pytest.mark.parametrize("cpu", [1, 0.5, 10**400])
+def test_any_number_of_cpus(chosen, cpu):
+    chosen["size"]["cpu"] = cpu
+    assert parse_spec(chosen).size.cpu == cpu
+
+
+def test_an_image_without_digest_and_titles(chosen):
+    chosen["image"].update(digest="", title="")
+    chosen["size"]["title"] = ""
+    spec = parse_spec(chosen)
+    assert (spec.image.digest, spec.image.title, spec.size.title) == ("", "", "")
+
+
 @pytest.mark.parametrize("document", [None, [], "spec", 1])
 def test_a_document_that_is_no_object_is_refused(document):
     assert refusal(document).startswith("the document: ")
@@ -253,7 +351,7 @@ def test_mode(linked, text, mode):
     st.data(),
 )
 def test_no_document_ends_in_anything_but_a_spec_or_a_refusal(value, data):
-    document = to_document(LINKED)
+    document = to_document(data.draw(st.sampled_from([LINKED, CHOSEN])))
     path = data.draw(st.sampled_from([path for path, _, _ in nodes(document)]))
     _, parent, key = next(node for node in nodes(document) if node[0] == path)
     parent[key] = value

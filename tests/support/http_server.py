@@ -61,7 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    do_GET = do_HEAD = do_POST = _answer  # noqa: N815 - as the base class looks for them
+    do_GET = do_HEAD = do_POST = do_DELETE = _answer  # noqa: N815 - as the base class looks for them
 
     def log_message(self, *_):
         """Say nothing."""

@@ -47,6 +47,8 @@ class HubProcess:
         Class name to options, beside those of the hub image.
     port
         Of the proxy on loopback; any free one where it is 0.
+    config
+        The hub's configuration file, which reads the options.
     while_waiting
         Called again and again until both are up; what it raises ends both.
 
@@ -56,6 +58,9 @@ class HubProcess:
         If one does not come up, with the end of its log. Neither runs then.
     """
 
+    #: Of the hub image.
+    CONFIG = PROJECT / "hub-image" / "jupyterhub_config.py"
+
     def __init__(  # noqa: PLR0913 - by keyword
         self,
         folder: Path,
@@ -64,11 +69,13 @@ class HubProcess:
         pod_facing_ip: str,
         options: dict[str, dict[str, Any]],
         port: int = 0,
+        config: Path = CONFIG,
         while_waiting: Callable[[], None] = lambda: None,
     ) -> None:
         self.folder = folder
         self.log = folder / "hub.log"
         self._proxy_log = folder / "proxy.log"
+        self._config = config
         self._while_waiting = while_waiting
         self.url = f"http://127.0.0.1:{port or free_port()}"
         api_port, hub_port = free_port(), free_port()
@@ -111,8 +118,7 @@ class HubProcess:
         self.start_hub()
 
     def start_hub(self) -> None:
-        config = PROJECT / "hub-image" / "jupyterhub_config.py"
-        self._hub = self._start(self.log, "jupyterhub", f"--config={config}")
+        self._hub = self._start(self.log, "jupyterhub", f"--config={self._config}")
         try:
             self._wait_until(self._is_up, "hub", self.log, 60)
         except BaseException:

@@ -1,7 +1,8 @@
 """An API server that speaks HTTP, with as much of Kubernetes as one hub asks of it.
 
 Secrets, pods and events of any namespace: create, read, list, watch, patch, delete, with the status
-codes and ``Status`` bodies of https://kubernetes.io/docs/reference/using-api/api-concepts/. There
+codes and ``Status`` bodies of https://kubernetes.io/docs/reference/using-api/api-concepts/. Nodes
+are whatever the test has put there, and can be listed, page by page. There
 is neither a kubelet nor a garbage collector: a pod takes the status that the test has chosen, is
 gone as soon as it is deleted, and a Secret outlives the pod that owns it.
 """
@@ -20,7 +21,7 @@ from aiohttp import web
 from jhk8s_ext.cli.demo.selectors import merged, parse_selectors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 Object = dict[str, Any]
 
@@ -72,13 +73,14 @@ class Request:
 
     @property
     def resource(self) -> str:
-        """Return ``secrets``, ``pods`` or ``events``."""
-        return self.path.split("/")[5]
+        """Return ``secrets``, ``pods``, ``events`` or ``nodes``."""
+        parts = self.path.split("/")
+        return parts[3] if parts[3] != "namespaces" else parts[5]
 
     @property
     def verb(self) -> str:
         """Return what Kubernetes calls it, as in the rules of a Role."""
-        if self.method == "GET" and len(self.path.split("/")) == 6:
+        if self.method == "GET" and self.path.endswith(f"/{self.resource}"):
             return "watch" if self.query.get("watch") in ("true", "True") else "list"
         verbs = {"POST": "create", "GET": "get", "PATCH": "patch", "DELETE": "delete"}
         return verbs.get(self.method, self.method)
@@ -134,6 +136,9 @@ class KubernetesApi:
     requests: list[Request] = field(default_factory=list)
     #: Status of each pod from its creation on.
     pod_status: Object = field(default_factory=lambda: copy.deepcopy(RUNNING))
+    #: Status of a particular pod in the place of that one; None for the other.
+    judge_pod: Callable[[Object], Object | None] = lambda _: None
+    nodes: list[Object] = field(default_factory=list)
     _items: dict[tuple[str, str, str], Object] = field(default_factory=dict)
     _events: list[_Event] = field(default_factory=list)
     _faults: dict[tuple[str, str], Fault] = field(default_factory=dict)
@@ -144,6 +149,7 @@ class KubernetesApi:
         collection = "/api/v1/namespaces/{namespace}/{resource:pods|secrets|events}"
         app.router.add_route("*", collection, self._handle)
         app.router.add_route("*", collection + "/{name}", self._handle)
+        app.router.add_route("GET", "/api/v1/{resource:nodes}", self._handle)
         # Who hangs up ends the handler: neither delays nor watches outlive a test.
         self._runner = web.AppRunner(
             app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None
@@ -206,7 +212,8 @@ class KubernetesApi:
         answer: web.StreamResponse
         if fault.takes_effect or not (fault.status or fault.closes):
             try:
-                answer = await self._answer(request, sent)
+                is_nodes = sent.resource == "nodes"
+                answer = self._list_nodes(sent) if is_nodes else await self._answer(request, sent)
             except _RefusalError as refusal:
                 answer = _failure(refusal.status, str(refusal))
         if fault.takes_effect:
@@ -264,7 +271,8 @@ class KubernetesApi:
         await self._store("ADDED", resource, namespace, item)
         created = copy.deepcopy(item)
         if resource == "pods":
-            await self.set_pod_status(namespace, name, copy.deepcopy(self.pod_status))
+            status = self.judge_pod(created) or copy.deepcopy(self.pod_status)
+            await self.set_pod_status(namespace, name, status)
         return created
 
     async def _patch(self, sent: Request, resource: str, namespace: str, name: str) -> Object:
@@ -302,6 +310,17 @@ class KubernetesApi:
             "kind": f"{_KINDS[resource]}List",
             "metadata": {"resourceVersion": str(len(self._events))},
             "items": found,
+        }
+        return web.json_response(document)
+
+    def _list_nodes(self, sent: Request) -> web.Response:
+        start, limit = int(sent.query.get("continue", 0)), int(sent.query.get("limit", 500))
+        end = start + limit
+        document = {
+            "apiVersion": "v1",
+            "kind": "NodeList",
+            "metadata": {"continue": str(end)} if end < len(self.nodes) else {},
+            "items": self.nodes[start:end],
         }
         return web.json_response(document)
 

@@ -3,6 +3,10 @@
 import json
 from pathlib import Path
 
+from jhk8s_ext.menu.choice import Choice
+from jhk8s_ext.menu.flags import parse_flags
+from jhk8s_ext.menu.image import parse_image
+from jhk8s_ext.menu.sizes import parse_sizes
 from jhk8s_ext.pod.build import PodSettings, build_pod
 from jhk8s_ext.pod.home import HomeSettings, parse_home_links
 from tests.support.profiles import make_profile
@@ -51,7 +55,24 @@ def read_kubespawner_pod():
     return json.loads((DATA / "kubespawner" / "pod.json").read_text())
 
 
-def build(manifest=None, home=HOMES["ephemeral"], profile=None, **changes):
+DIGEST = "sha256:" + 4 * "0123456789abcdef"
+
+
+def make_choice(**changes):
+    """Return what Ada has chosen from a menu, with changes."""
+    fields = {
+        "entry": "lab",
+        "image": parse_image(f"registry.example.edu/science/lab:w_2026_45@{DIGEST}"),
+        "is_pinned": True,
+        "title": "Weekly 2026_45",
+        "size": parse_sizes([{"name": "large", "cpu": 4, "memory": "16G"}])[0],
+        "flags": parse_flags(["clear_local", "debug", "reset_workspaces"]),
+        "override": {},
+    }
+    return Choice(**fields | changes)
+
+
+def build(manifest=None, home=HOMES["ephemeral"], profile=None, choice=None, **changes):
     """Build Ada's pod from KubeSpawner's."""
     fields = {"start_command": SHIM, "working_directory": "", "unset": ()}
     return build_pod(
@@ -59,6 +80,7 @@ def build(manifest=None, home=HOMES["ephemeral"], profile=None, **changes):
         profile or make_profile(),
         PodSettings(home=home, **fields | changes),
         pvc_name=PVC_NAME,
+        choice=choice,
     )
 
 

@@ -235,7 +235,11 @@ class _Examination:
     ) -> list[Finding]:
         if rendered is None:
             return [skipped("registry", "there is no pod whose images could be looked up")]
-        self._secrets += [found.password for found in secrets.by_host.values()]
+        self._secrets += [
+            secret
+            for found in secrets.by_host.values()
+            for secret in (found.password, found.identity_token)
+        ]
         return await check_images(
             rendered,
             secrets,

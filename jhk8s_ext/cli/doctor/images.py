@@ -11,9 +11,11 @@ import aiohttp
 from jhk8s_ext.cli.doctor.certificates import TlsOptions, explain_refusal
 from jhk8s_ext.cli.doctor.clocks import judge_clock
 from jhk8s_ext.cli.doctor.findings import Finding, doubtful, failed, passed, skipped
+from jhk8s_ext.cli.doctor.menu_images import check_repositories, menu_of
 from jhk8s_ext.clients.registry import PlainHttpError, RegistryClient
-from jhk8s_ext.errors import UpstreamError
+from jhk8s_ext.errors import ConfigError, UpstreamError
 from jhk8s_ext.menu.image import parse_image
+from jhk8s_ext.menu.registries import parse_registries
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -30,7 +32,7 @@ _AT_ONCE = 4
 
 
 def images_on_offer(rendered: Rendered) -> dict[str, str]:
-    """Return each image that a user may start, and the setting that names it first."""
+    """Return each image of KubeSpawner's menu, and the setting that names it first."""
     spawner, name = rendered.spawner, rendered.class_name
     found: dict[str, str] = {}
     menu = spawner.profile_list
@@ -73,21 +75,29 @@ async def check_images(
 ) -> list[Finding]:
     """Ask for every image, and compare the registries' clocks."""
     findings = list(secrets.findings)
-    if callable(rendered.spawner.profile_list):
+    menu = menu_of(rendered.spawner)
+    if menu is None and callable(rendered.spawner.profile_list):
         reason = f"{rendered.class_name}.profile_list is code, and its images are not known"
         findings.append(skipped(_CHECK, reason))
     places = asyncio.Semaphore(_AT_ONCE)
     # One connection for each request: a registry that is down is told for each image.
     async with aiohttp.ClientSession() as session:
         client = RegistryClient(
-            session, timeout_seconds, plain_hosts=plain_hosts, trusted_realms=trusted_realms
+            session,
+            timeout_seconds,
+            plain_hosts=plain_hosts,
+            trusted_realms=trusted_realms,
+            registries=parse_registries(menu.registries) if menu else None,
         )
+        on_offer = images_on_offer(rendered)
+        if menu is not None and menu.settings.sources:
+            more, on_offer = await check_repositories(menu, client)
+            findings += more
 
         async def look(image: str, setting: str) -> list[Finding]:
             async with places:
                 return await _look(client, image, setting, secrets, rendered.class_name)
 
-        on_offer = images_on_offer(rendered)
         found = await asyncio.gather(*(look(*pair) for pair in on_offer.items()))
     told: set[str] = set()
     for finding in (finding for part in found for finding in part):
@@ -105,9 +115,12 @@ async def _look(
         address = parse_image(image)
     except ValueError:
         return [failed(_CHECK, f"{image!r} is not the name of an image", setting)]
-    credentials = secrets.for_image(address.host, address.name)
+    credentials = secrets.for_image(address)
     try:
         answer = await client.find(address, credentials)
+    except ConfigError as error:
+        problem = str(error).removeprefix(f"{error.setting}: ")
+        return [failed("registry.certificate", problem, error.setting)]
     except PlainHttpError as error:
         hint = f"or say --insecure-registry {address.host}, if the nodes are told so too"
         return [failed("registry.connection", str(error), setting, hint)]

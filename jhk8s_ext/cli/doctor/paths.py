@@ -32,6 +32,8 @@ def path_in_values(setting: str, values: Values) -> str:
     values
         Of the chart.
     """
+    if setting.startswith("ImageMenu."):
+        return f"hub.config.{setting}"
     match = _SETTING.fullmatch(setting)
     if match is None:
         return setting

@@ -11,6 +11,7 @@ from kubernetes_asyncio.client.exceptions import ApiException
 
 from jhk8s_ext.cli.doctor.cluster import Cluster, NotAllowedError, message_of
 from jhk8s_ext.cli.doctor.findings import Finding, doubtful, failed, passed, skipped
+from jhk8s_ext.cli.doctor.menu_images import menu_of
 from jhk8s_ext.errors import UpstreamError
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class _Permission:
     reason: str
     #: Without it servers start all the same.
     is_optional: bool = False
+    #: Whether it is in no namespace.
+    is_global: bool = False
 
     def __str__(self) -> str:
         return f"{self.verb} {self.resource}"
@@ -72,7 +75,12 @@ def needed(spawner: Any) -> list[_Permission]:
             for verb in ("create", "delete", "get")
         ]
     if spawner.enable_user_namespaces:
-        found.append(_Permission("create", "namespaces", "KubeSpawner.enable_user_namespaces"))
+        reason = "KubeSpawner.enable_user_namespaces"
+        found.append(_Permission("create", "namespaces", reason, is_global=True))
+    menu = menu_of(spawner)
+    if menu is not None and menu.count_nodes:
+        reason = "ImageMenu.count_nodes"
+        found.append(_Permission("list", "nodes", reason, is_optional=True, is_global=True))
     return found
 
 
@@ -102,7 +110,7 @@ async def check_permissions(
 
         async def may(permission: _Permission) -> bool:
             attributes = {"verb": permission.verb, "group": "", "resource": permission.resource}
-            if permission.resource != "namespaces":
+            if not permission.is_global:
                 attributes["namespace"] = namespace
             async with places:
                 review = await cluster.ask(
@@ -127,8 +135,9 @@ async def check_permissions(
     findings = []
     for item in missing:
         kind = doubtful if item.is_optional else failed
-        text = f"{whose} may not {item} in {where}"
-        setting = f"{'ClusterRole' if everywhere else 'Role'} of the hub's service account"
+        text = f"{whose} may not {item}" + ("" if item.is_global else f" in {where}")
+        kind_of_role = "ClusterRole" if everywhere or item.is_global else "Role"
+        setting = f"{kind_of_role} of the hub's service account"
         hint = f"add the verb {item.verb} for {item.resource}: {item.reason}"
         findings.append(kind(_CHECK, text, setting, hint))
     if not missing:

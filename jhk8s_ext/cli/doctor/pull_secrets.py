@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import base64
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kubernetes_asyncio.client.exceptions import ApiException
 
 from jhk8s_ext.cli.doctor.cluster import Cluster, NotAllowedError, message_of
-from jhk8s_ext.cli.doctor.findings import Finding, failed, passed, skipped
-from jhk8s_ext.clients.registry import Credentials
+from jhk8s_ext.cli.doctor.findings import Finding, doubtful, failed, passed, skipped
+from jhk8s_ext.clients.docker_config import DockerConfig, parse_docker_config
 from jhk8s_ext.errors import UpstreamError
 
 if TYPE_CHECKING:
     from jhk8s_ext.cli.doctor.rendered import Rendered
+    from jhk8s_ext.clients.docker_config import Credentials
+    from jhk8s_ext.menu.image import ImageReference
 
 _CHECK = "registry.pull_secret"
 _TYPE = "kubernetes.io/dockerconfigjson"
 _KEY = ".dockerconfigjson"
-
-_DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,18 +41,9 @@ class PullSecrets:
     by_host: dict[str, Credentials] = field(default_factory=dict)
     is_known: bool = True
 
-    def for_image(self, host: str, name: str) -> Credentials | None:
+    def for_image(self, image: ImageReference) -> Credentials | None:
         """Return the credentials for an image; those for a longer path come first."""
-        hosts = _DOCKER_HUB if host in _DOCKER_HUB else {host}
-        best: tuple[int, Credentials | None] = (-1, None)
-        for entry, credentials in self.by_host.items():
-            entry_host, _, path = entry.partition("/")
-            is_version = path.strip("/") in ("v1", "v2", "")
-            fits = is_version or f"{name}/".startswith(f"{path.strip('/')}/")
-            length = 0 if is_version else len(path)
-            if entry_host in hosts and fits and length > best[0]:
-                best = (length, credentials)
-        return best[1]
+        return DockerConfig(entries=self.by_host).for_image(image)
 
 
 async def read_pull_secrets(cluster: Cluster, rendered: Rendered) -> PullSecrets:
@@ -94,34 +84,18 @@ def _read(found: PullSecrets, name: str, secret: Any, setting: str, namespace: s
         found.findings.append(failed(_CHECK, text, setting))
         return
     try:
-        parsed = parse_docker_config(base64.b64decode((secret.data or {})[_KEY]), name)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        document = base64.b64decode((secret.data or {})[_KEY])
+        config = parse_docker_config(document, f"Secret {name!r}")
+    except (ValueError, KeyError):
         # Without the cause, which may quote the Secret.
         text = f"the Secret {name!r} is no configuration of Docker's"
         found.findings.append(failed(_CHECK, text, setting))
         return
-    for host, credentials in parsed.items():
-        found.by_host.setdefault(host, credentials)
-    hosts = ", ".join(parsed) or "no registry"
+    for entry, credentials in config.entries.items():
+        found.by_host.setdefault(entry, credentials)
+    if config.helpers:
+        text = f"the Secret {name!r} names helper programs, which nodes do not ask"
+        hint = f"put the credentials into its auths, in the place of {', '.join(config.helpers)}"
+        found.findings.append(doubtful(_CHECK, text, setting, hint))
+    hosts = ", ".join(config.entries) or "no registry"
     found.findings.append(passed(_CHECK, f"the Secret {name!r} is for {hosts}"))
-
-
-def parse_docker_config(text: bytes, origin: str) -> dict[str, Credentials]:
-    """Parse a ``config.json`` of Docker's.
-
-    Raises
-    ------
-    ValueError, KeyError, TypeError, AttributeError
-        If it is none.
-    """
-    found = {}
-    for host, entry in json.loads(text)["auths"].items():
-        username, password = entry.get("username"), entry.get("password")
-        if entry.get("auth"):
-            username, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
-        plain = host.removeprefix("https://").removeprefix("http://").rstrip("/")
-        if username is not None and password is not None:
-            found[plain] = Credentials(
-                username=username, password=password, origin=f"Secret {origin!r}"
-            )
-    return found

@@ -11,7 +11,9 @@ from kubespawner import KubeSpawner
 from traitlets import TraitError
 
 from jhk8s_ext.cli.config_check import HOOKS, leave_out
-from jhk8s_ext.cli.given_profile import make_up_profile
+from jhk8s_ext.cli.doctor.menu_images import menu_of
+from jhk8s_ext.cli.given_profile import join_groups, make_up_profile
+from jhk8s_ext.cli.image_menu_check import groups_of
 from jhk8s_ext.cli.option_check import sentence_of
 from jhk8s_ext.cli.recorder import recorded
 from jhk8s_ext.cli.spawn import spawn
@@ -122,9 +124,13 @@ async def render(
                 log=log,
                 internal_ssl=hub.internal_ssl,
             )
+            menu = menu_of(spawner)
         except TraitError as error:
             raise ConfigError("the hub's configuration", sentence_of(error)) from error
-    wanted = request or make_up_profile(hub, MADE_UP, _UID)
+    wanted = request
+    if wanted is None:
+        groups = groups_of(menu.settings) if menu is not None else ()
+        wanted = join_groups(make_up_profile(hub, MADE_UP, _UID), groups)
     spawned = await spawn(hub, wanted)
     pods = [sent for sent in spawned.objects if sent.manifest["kind"] == "Pod"]
     others = [sent for sent in spawned.objects if sent.manifest["kind"] != "Pod"]

@@ -1,0 +1,1 @@
+"""``jhk8s prepull``: images on the nodes before somebody waits for them."""
