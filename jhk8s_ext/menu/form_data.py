@@ -68,7 +68,7 @@ def _read_ours(fields: dict[str, str]) -> dict[str, str]:
     other, typed = fields.get(f"{TAG_FIELD}{entry}", ""), fields.get(f"{TYPED_FIELD}{entry}", "")
     found = {ENTRY: entry}
     if tag == OTHER_TAG:
-        if f"{TAG_FIELD}{entry}" in fields and not other and not typed:
+        if f"{TYPED_FIELD}{entry}" not in fields and not other:
             raise OptionsError(IMAGE, "is empty: choose one of the other images")
         found |= {TYPED: typed} if typed else {IMAGE: other}
     elif tag:

@@ -239,24 +239,32 @@ def amount_of(size: Size) -> Amount:
 def excess(size: Size, used: Amount, limit: Limit) -> str:
     """Return why a size is too much beside what is in use, empty where it is not.
 
-    The text is fit to follow the size's name, as ``takes 4 CPUs, of your 8 are 6 in use``.
+    The text is fit to follow the size's name, as ``takes 4 CPU, and 6 of your 8 are in use``.
     """
     wanted = amount_of(size)
     if limit.cpu is not None and used.cpu + wanted.cpu > limit.cpu + _ROUNDING:
-        return f"takes {wanted.cpu:g} CPU, and {used.cpu:g} of your {limit.cpu:g} are in use"
+        return _too_much(f"{wanted.cpu:g} CPU", used.cpu, f"{used.cpu:g}", f"{limit.cpu:g}")
     if limit.memory_bytes is not None and used.memory_bytes + wanted.memory_bytes > (
         limit.memory_bytes
     ):
-        return (
-            f"takes {in_gib(wanted.memory_bytes)}, and {in_gib(used.memory_bytes)} of your "
-            f"{in_gib(limit.memory_bytes)} are in use"
+        return _too_much(
+            in_gib(wanted.memory_bytes),
+            used.memory_bytes,
+            in_gib(used.memory_bytes),
+            in_gib(limit.memory_bytes),
         )
     for name, most in limit.resources.items():
         count = wanted.resources.get(name, 0)
         in_use = used.resources.get(name, 0)
         if count and in_use + count > most:
-            return f"takes {count} {name}, and {in_use} of your {most} are in use"
+            return _too_much(f"{count} {name}", in_use, str(in_use), str(most))
     return ""
+
+
+def _too_much(wanted: str, used: float, in_use: str, most: str) -> str:
+    if not used:
+        return f"takes {wanted}, and you may have {most}"
+    return f"takes {wanted}, and {in_use} of your {most} are in use"
 
 
 def in_gib(size_bytes: int) -> str:

@@ -37,7 +37,7 @@ async def open_menu(open_page, menu_hub, username="ada", **kind):
 
 async def started(page, hub, username):
     """Wait until a server is there; return what the hub has as its options."""
-    for _ in range(300):
+    for _ in range(600):
         answer = await page.request.get(f"{hub.url}/hub/api/users/{username}")
         server = (await answer.json())["servers"].get("")
         if server and server["ready"]:

@@ -144,7 +144,7 @@ def test_everything_that_is_wrong_is_told_at_once(check):
                 "sizes": [{"name": "small", "cpu": 1}, {"name": "large", "cpu": 4}],
                 "limits": [{"cpu": 1}, {"cpu": 2, "groups": ["cs101"]}],
             },
-            "ImageMenu.sizes[1]: user_options['size']: 'large' takes 4 CPU, and 0 of your 2 are",
+            "ImageMenu.sizes[1]: user_options['size']: 'large' takes 4 CPU, and you may have 2",
         ),
         # A directory's staff is staff-20050 in a profile, where Debian's own has that name.
         (

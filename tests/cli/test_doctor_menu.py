@@ -65,7 +65,8 @@ def test_every_repository_is_listed_and_every_image_is_looked_up(examine, regist
     static = {"name": "one", "image": f"{registry.host}/lab:1", "groups": ["cs101"]}
     gone = {"name": "two", "image": f"{registry.host}/lab:2"}
     typed = {"name": "own", "pattern": ".*", "registries": ["ghcr.io"]}
-    report = examine(lab(registry.host), static, gone, typed)
+    report = examine(lab(registry.host), static, gone, {**typed, "default": True})
+    assert report.of("spawner", "ok")
     (listed,) = report.of(LISTING)
     text = f"{registry.host}/science/lab has 4 tags, 3 of which are shown"
     assert (listed["status"], listed["text"]) == ("ok", text)

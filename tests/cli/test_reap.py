@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 from urllib.error import HTTPError
 
@@ -312,6 +315,18 @@ def test_a_registry_that_is_busy_is_asked_again(reap, registry, meddler):
         {("HEAD", path): meddler.answers.clear}
     )
     assert "13 of 31 tags go" in reap(repository=meddler.repository).out
+
+
+def test_progress_is_for_terminals(registry, write_config):
+    repository = f"{registry.host}/{LAB}"
+    item = {"name": "lab", "repository": repository, "scheme": "rubin"}
+    config = write_config({"ImageMenu": {"images": [item]}})
+    screen, terminal = os.openpty()
+    command = [sys.executable, "-m", "jhk8s_ext.cli", "reap", "--config", config]
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=terminal, check=True)
+    os.close(terminal)
+    assert f"{LAB}  [####".encode() in os.read(screen, 65536)
+    os.close(screen)
 
 
 @pytest.mark.parametrize(

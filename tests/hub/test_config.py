@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -179,6 +181,27 @@ def test_the_image_reads_config_over_its_defaults(run_image_config):
     assert config.JupyterHub.last_activity_interval == 30
     assert config.JupyterHub.authenticator_class == "jhk8s-ldap"
     assert config.JupyterHub.spawner_class == "jhk8s"
+
+
+IN_A_PROCESS_OF_ITS_OWN = """
+import sys
+from traitlets.config import Config
+from jhk8s_ext.hub.config import load_config_file
+from pathlib import Path
+load_config_file(Config(), Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("spawner", ["jhk8s", "jhk8s_ext.hub.spawner.ProfileKubeSpawner"])
+def test_the_menu_is_known_where_nothing_has_been_imported(tmp_path, spawner):
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        f"JupyterHub: {{spawner_class: {spawner}}}\nImageMenu: {{flags: [debug], fags: []}}"
+    )
+    command = [sys.executable, "-c", IN_A_PROCESS_OF_ITS_OWN, path]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    problem = "ImageMenu.fags: there is no such option; 'flags' is close"
+    assert outcome.stderr.endswith(f"ConfigError: {path}: {problem}\n")
 
 
 def test_the_image_reads_secrets_over_config(run_image_config):

@@ -86,7 +86,8 @@ async def test_ten_thousand_tags_behind_tokens_that_expire(tmp_path):
             ]
             config = str(write_docker_config(tmp_path / "config.json", registry.host))
             asked = parse_registries({registry.host: {"token_hosts": [tokens.host]}})
-            async with discovery(*items, docker_config=config, registries=asked) as running:
+            settings = {"docker_config": config, "registries": asked, "refresh_seconds": 0.5}
+            async with discovery(*items, **settings) as running:
                 await until_confirmed(running, *names)
                 catalog, issued = running.catalog, len(tokens.issued)
                 # One for each repository, and one again after a second.

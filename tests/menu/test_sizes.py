@@ -147,7 +147,7 @@ def test_without_limits_nothing_is_too_much():
     [
         ({}, NOTHING, ""),
         ({"cpu": 4}, NOTHING, ""),
-        ({"cpu": 4.1}, NOTHING, "takes 4.1 CPU, and 0 of your 4 are in use"),
+        ({"cpu": 4.1}, NOTHING, "takes 4.1 CPU, and you may have 4"),
         ({"cpu": 2, "memory": "1G"}, used(2, GIB), ""),
         ({"cpu": 2}, used(2.5), "takes 2 CPU, and 2.5 of your 4 are in use"),
         ({"memory": "8G"}, NOTHING, ""),
@@ -170,7 +170,7 @@ def test_what_is_too_much_is_said(keys, in_use, sentence):
 
 def test_a_limit_of_none_keeps_a_resource_for_others():
     found = excess(size(resources={GPU: 1}), NOTHING, limit(EVERYBODY))
-    assert found == "takes 1 nvidia.com/gpu, and 0 of your 0 are in use"
+    assert found == "takes 1 nvidia.com/gpu, and you may have 0"
 
 
 def test_fractions_add_up_to_the_whole():

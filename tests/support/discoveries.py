@@ -43,7 +43,7 @@ async def discovery(*images, **settings):
         await running.stop()
 
 
-async def until(condition, seconds=20):
+async def until(condition, seconds=60):
     """Wait until something is so, and return it."""
     ends = time.monotonic() + seconds
     while not (found := condition()):

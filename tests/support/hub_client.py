@@ -77,6 +77,11 @@ class HubClient:
             return 0.0
         if status not in (201, 202):
             raise AssertionError(f"start of {self.username}'s server: {status} {text}")
+        await self.wait_until_ready(name)
+        return time.monotonic() - start
+
+    async def wait_until_ready(self, name: str = "") -> None:
+        """Wait for a server that is on its way."""
         path = self._server_path(name) + "/progress"
         async with self._session.get(self.url + path) as response:
             events = [
@@ -87,7 +92,6 @@ class HubClient:
         if not events or not events[-1].get("ready"):
             page = await self._failure_page()
             raise AssertionError(f"{self.username}'s server failed to start: {events}, {page}")
-        return time.monotonic() - start
 
     async def _failure_page(self) -> str:
         """Return the page that somebody sees whose server has failed, once it is cleaned up."""
@@ -109,13 +113,43 @@ class HubClient:
         ) as response:
             return response.status, await response.text()
 
+    async def start_again(self) -> tuple[int, str]:
+        """Ask for a server with the options that the hub has kept."""
+        kind = {"Content-Type": "application/json"}
+        headers = await self._xsrf("/hub/home") | kind
+        url = self.url + self._server_path()
+        async with self._session.post(url, headers=headers) as response:
+            return response.status, await response.text()
+
     def _server_path(self, name: str = "") -> str:
         own = f"/hub/api/users/{quote(self.username)}"
         return f"{own}/servers/{quote(name)}" if name else f"{own}/server"
 
-    async def stop_server(self) -> None:
+    async def submit_form(self, fields: dict[str, Any], *, name: str = "") -> tuple[int, str]:
+        """Post what the spawn page's form would; return the page that follows."""
+        path = self.spawn_path(name)
+        headers = await self._xsrf("/hub/home")
+        form = {**fields, "_xsrf": headers["X-XSRFToken"]}
+        async with self._session.post(self.url + path, data=form, headers=headers) as response:
+            return response.status, await response.text()
+
+    def spawn_path(self, name: str = "") -> str:
+        """Return the path of the user's spawn page, for whoever is logged in."""
+        own = f"/hub/spawn/{quote(self.username)}"
+        return f"{own}/{quote(name)}" if name else own
+
+    async def store_options(self, options: dict[str, Any], *, name: str = "") -> int:
+        """Store options without a start, as JupyterHub 6 can; return the status."""
+        async with self._session.patch(
+            self.url + self._server_path(name),
+            json={"user_options": options},
+            headers=await self._xsrf("/hub/home"),
+        ) as response:
+            return response.status
+
+    async def stop_server(self, name: str = "") -> None:
         async with self._session.delete(
-            self.url + self._server_path(), headers=await self._xsrf("/hub/home")
+            self.url + self._server_path(name), headers=await self._xsrf("/hub/home")
         ) as response:
             assert response.status in (202, 204), await response.text()
         for _ in range(300):

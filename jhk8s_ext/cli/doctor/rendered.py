@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from jupyterhub.app import JupyterHub
@@ -13,7 +13,7 @@ from traitlets import TraitError
 from jhk8s_ext.cli.config_check import HOOKS, leave_out
 from jhk8s_ext.cli.doctor.menu_images import menu_of
 from jhk8s_ext.cli.given_profile import join_groups, make_up_profile
-from jhk8s_ext.cli.image_menu_check import groups_of
+from jhk8s_ext.cli.image_menu_check import groups_of, starts_of
 from jhk8s_ext.cli.option_check import sentence_of
 from jhk8s_ext.cli.recorder import recorded
 from jhk8s_ext.cli.spawn import spawn
@@ -129,8 +129,12 @@ async def render(
             raise ConfigError("the hub's configuration", sentence_of(error)) from error
     wanted = request
     if wanted is None:
-        groups = groups_of(menu.settings) if menu is not None else ()
-        wanted = join_groups(make_up_profile(hub, MADE_UP, _UID), groups)
+        wanted = make_up_profile(hub, MADE_UP, _UID)
+        if menu is not None:
+            wanted = join_groups(wanted, groups_of(menu.settings))
+            # Not what a user would have to type.
+            chosen = next((choice for _, _, choice in starts_of(menu.settings)), {})
+            wanted = replace(wanted, user_options=chosen)
     spawned = await spawn(hub, wanted)
     pods = [sent for sent in spawned.objects if sent.manifest["kind"] == "Pod"]
     others = [sent for sent in spawned.objects if sent.manifest["kind"] != "Pod"]
