@@ -100,7 +100,8 @@ async def _reap(given: dict[str, Any]) -> list[Target]:
     if file is None:
         option, file = "ImageMenu.docker_config", menu.docker_config
     credentials = read_docker_config(file, option)
-    async with aiohttp.ClientSession() as session:
+    # A registry that knows a session of its own may take a deletion in it for forged.
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         client = RegistryClient(
             session, menu.request_timeout, registries=parse_registries(menu.registries)
         )

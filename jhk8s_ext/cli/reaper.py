@@ -121,7 +121,7 @@ def _plan(targets: Iterable[Target]) -> tuple[list[Target], list[Plan]]:
 
 async def carry_out(target: Target, progress: Progress) -> None:
     """Delete what was planned, as far as it is still so."""
-    if target.plan is None or not target.plan.doomed:
+    if target.plan is None or target.wishes is None or not target.plan.doomed:
         return
     image = target.reader.image
     announced = {digest for row in target.plan.doomed for digest in (row.digest, *row.children)}
@@ -129,7 +129,7 @@ async def carry_out(target: Target, progress: Progress) -> None:
         plan = await _plan_again(target, target.plan, progress)
         with progress(image.name, len(plan.doomed)) as told:
             for row in plan.doomed:
-                await _delete(target.reader, row, announced)
+                await _delete(target.reader, row, announced, target.wishes.named)
                 target.deleted.append(row.digest)
                 told()
     except UpstreamError as error:
@@ -151,9 +151,13 @@ async def _plan_again(target: Target, plan: Plan, progress: Progress) -> Plan:
     return fresh
 
 
-async def _delete(reader: RepositoryReader, row: DoomedImage, announced: Collection[str]) -> None:
-    for tag in row.tags:
-        if await reader.resolve(tag) != row.digest:
+async def _delete(
+    reader: RepositoryReader, row: DoomedImage, announced: Collection[str], named: Iterable[str]
+) -> None:
+    gone = {row.digest, *row.children}
+    for tag in (*row.tags, *named):
+        digest = await reader.resolve(tag)
+        if digest != row.digest if tag in row.tags else digest in gone:
             raise UpstreamError(f"{reader.image.at(tag=tag)} was moved just now")
     # The index before what it names: what is still listed can always be started.
     for digest in (row.digest, *row.children):

@@ -24,6 +24,9 @@ MANIFESTS = (
     "application/vnd.docker.distribution.manifest.v2+json"
 )
 
+#: The OCI image specification has 64 bits for a size.
+_MAX_SIZE = 2**63 - 1
+
 #: Builds that are to come out the same each time give a time of long ago.
 _FIRST_YEAR = 1981
 
@@ -140,6 +143,6 @@ def _descriptor(value: object) -> tuple[str, int]:
     digest, size = found.get("digest"), found.get("size")
     if not isinstance(digest, str) or not is_digest(digest):
         raise ValueError(digest)
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _MAX_SIZE:
         raise ValueError(size)
     return digest, size

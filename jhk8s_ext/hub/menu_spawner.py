@@ -211,8 +211,26 @@ class MenuSpawner(KubeSpawner):
                 merged = _copied(before)
                 recursive_update(merged, new)
                 new = merged
-            self._overridden.setdefault(name, before)
             setattr(self, name, new)
+            # After that: what cannot be set cannot be set back, and a server would never stop.
+            self._overridden.setdefault(name, before)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what a restarted hub has to know, with what the server runs."""
+        state: dict[str, Any] = super().get_state()
+        if self.running_choice:
+            state["jhk8s_choice"] = self.running_choice
+        if "namespace" in self._overridden:
+            # The only option that KubeSpawner keeps, for a server that runs elsewhere than others.
+            state["jhk8s_namespace"] = self._overridden["namespace"]
+        return state
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up a server that was started before the hub was."""
+        super().load_state(state)
+        self.running_choice = state.get("jhk8s_choice", {})
+        if "jhk8s_namespace" in state:
+            self._overridden["namespace"] = state["jhk8s_namespace"]
 
     def clear_state(self) -> None:
         """Forget the last start, and what it changed.

@@ -208,15 +208,12 @@ class ProfileKubeSpawner(PodOptions, MenuSpawner):
         state: dict[str, Any] = super().get_state()
         if self._secret_name:
             state["jhk8s_secret"] = self._secret_name
-        if self.running_choice:
-            state["jhk8s_choice"] = self.running_choice
         return state
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up a server that was started before the hub was."""
         super().load_state(state)
         self._secret_name = state.get("jhk8s_secret", "")
-        self.running_choice = state.get("jhk8s_choice", {})
 
     def _secret_store(self) -> SecretStore:
         return SecretStore(self.api, self.namespace, self.k8s_api_request_timeout)

@@ -183,9 +183,11 @@ def _describe_list(entry: OfferedEntry, now: float) -> str:
 def _build_rows(
     entry: OfferedEntry, offer: Offer, selected: Preselection, now: float
 ) -> Iterator[_Row]:
-    source, is_here = entry.source, selected.entry is entry
+    source = entry.source
     has_none = offer.has_sizes and not entry.sizes
     problem = "There is no size for it that you may have." if has_none else ""
+    # A button that is off and checked would not be posted, and the default be started instead.
+    is_here = selected.entry is entry and not problem
     for image in entry.images:
         is_static = not isinstance(source, Repository)
         yield _Row(

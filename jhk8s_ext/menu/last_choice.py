@@ -80,7 +80,8 @@ def _texts(options: object) -> dict[str, str]:
     return {
         key: value
         for key, value in known.items()
-        if isinstance(value, str) and 0 < len(value) <= _MAX_LENGTH
+        # JSON may hold half a character, which no page can.
+        if isinstance(value, str) and 0 < len(value) <= _MAX_LENGTH and value.isprintable()
     }
 
 

@@ -53,11 +53,14 @@ class Wishes:
         Tags that may go, those of one category together and its newest first.
     pinned
         Digests that stay, whatever becomes of tags.
+    named
+        Tags that the menu names itself. They are moved from image to image, to an old one too.
     """
 
     image: ImageReference
     doomed: Sequence[str]
     pinned: frozenset[str]
+    named: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,14 +187,22 @@ def choose(
     """
     doomed = dict.fromkeys(names)
     pinned = {""}
+    named: list[str] = []
     for source in _repositories_at(image, sources):
         left = _doomed_of(source, names, keep, created)
         doomed = {name: None for name in left if name in doomed}
+        named += source.aliases
     for each in sources:
         if isinstance(each, StaticImage) and each.image.repository == image.repository:
             pinned.add(each.image.digest)
             doomed.pop(each.image.tag or each.image.reference, None)
-    return Wishes(image=image, doomed=list(doomed), pinned=frozenset(pinned - {""}))
+            named += [each.image.tag] if each.image.tag else []
+    return Wishes(
+        image=image,
+        doomed=list(doomed),
+        pinned=frozenset(pinned - {""}),
+        named=list(dict.fromkeys(named)),
+    )
 
 
 def _repositories_at(image: ImageReference, sources: Iterable[Source]) -> Iterator[Repository]:

@@ -15,7 +15,13 @@ import aiohttp
 import pytest
 import yaml
 
+from jhk8s_ext.cli.doctor.cluster import open_cluster
 from jhk8s_ext.cli.main import main
+from jhk8s_ext.cli.prepull import puller
+from jhk8s_ext.cli.prepull.placement import placement_of
+from jhk8s_ext.cli.prepull.plan import Pull, WantedImage
+from jhk8s_ext.cli.prepull.puller import Puller
+from jhk8s_ext.menu.image import parse_image
 from tests.support.docker_registry import DockerRegistry
 from tests.support.kubernetes_api import KubernetesApi
 
@@ -229,9 +235,43 @@ async def test_a_pull_outlives_an_api_server_that_stumbles(cluster, prepull):
 
 
 async def test_a_pod_is_deleted_though_the_api_server_stumbles(cluster, prepull):
-    cluster.api.fail("delete", "pods", status=500, times=1)
+    def judge(pod):
+        cluster.api.fail("delete", "pods", status=500, times=1)
+        return cluster.judge(pod)
+
+    cluster.api.judge_pod = judge
     ran = await prepull("--once")
     assert ran.status == 0
+    assert cluster.api.names("pods") == []
+
+
+def one_pull():
+    placement = placement_of({"spec": {}})
+    wanted = WantedImage(image=parse_image(LAB), title="Lab", placements=[placement])
+    return Pull(node="n1", wanted=wanted, placement=placement, is_held=False)
+
+
+async def test_a_signal_while_a_pod_is_deleted_is_not_lost(cluster):
+    cluster.api.fail("delete", "pods", delay_seconds=0.2)
+    async with open_cluster(None, None, 20) as opened:
+        task = asyncio.ensure_future(Puller(opened, "servers", 60).pull(one_pull()))
+        while not cluster.api.sent("delete", "pods"):
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert cluster.api.names("pods") == []
+
+
+async def test_a_pod_that_an_api_server_kept_goes_with_the_next(cluster, monkeypatch):
+    monkeypatch.setattr(puller, "_DELETE_SECONDS", 0.1)
+    cluster.api.fail("delete", "pods", status=500)
+    async with open_cluster(None, None, 20) as opened:
+        pulls = Puller(opened, "servers", 60)
+        await pulls.pull(one_pull())
+        assert len(cluster.api.names("pods")) == 1
+        cluster.api.heal()
+        await pulls.pull(one_pull())
     assert cluster.api.names("pods") == []
 
 
@@ -251,6 +291,7 @@ FORBIDDEN = 'is forbidden: User "system:serviceaccount:a:b" cannot do so'
     [
         ("list nodes", 3, "cannot list nodes: the API server answers 403; let the service"),
         ("list pods", 3, "cannot list pods in namespace 'servers': let the prepuller's service"),
+        ("delete pods", 3, "cannot delete pods in namespace 'servers': let the prepuller's"),
         ("create pods", 1, "cannot create pods in namespace 'servers': let the prepuller's"),
     ],
 )

@@ -93,6 +93,9 @@ GOES_ON = {
     "it is being created": waiting("ContainerCreating"),
     "it is being initialised": waiting("PodInitializing"),
     "it runs, and nobody knows what": status({"running": {}}),
+    "a sidecar that the cluster adds runs": {
+        "containerStatuses": [{"name": "proxy", "imageID": "sha256:1", "state": {"running": {}}}]
+    },
 }
 FAILED = {
     "not there": (waiting("ErrImagePull", "not found"), "ErrImagePull", "not found"),

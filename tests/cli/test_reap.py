@@ -308,6 +308,31 @@ def test_a_tag_that_moves_at_the_last_moment_ends_it(reap, registry, meddler):
     registry.lab.pull(DAYS[14])
 
 
+def test_an_alias_that_is_moved_back_to_an_old_image_keeps_it(reap, registry, meddler):
+    old = registry.lab.digest(DAYS[5])
+    # Of what goes, the newest goes first.
+    path = f"/v2/science/lab/manifests/{registry.lab.digest(DAYS[14])}"
+    meddler.before["DELETE", path] = lambda: registry.tag(LAB, "recommended", old)
+    outcome = reap("--yes", repository=meddler.repository, recommended="recommended", status=3)
+    assert f"{meddler.repository}:recommended was moved just now" in outcome.err
+    registry.lab.pull("recommended")
+    assert DAYS[14] not in registry.lab.tags()
+
+
+def test_a_session_that_a_registry_opens_is_not_taken_up(reap, meddler):
+    shown = []
+    answer = meddler.answer
+
+    def with_session(method, path, headers):
+        shown.append(headers.get("Cookie"))
+        status, found, body = answer(method, path, headers)
+        return status, {**found, "Set-Cookie": "sid=1; Path=/"}, body
+
+    with HTTPServer(with_session) as server:
+        reap(repository=f"localhost:{server.port}/{LAB}")
+    assert set(shown) == {None}
+
+
 def test_a_registry_that_is_busy_is_asked_again(reap, registry, meddler):
     path = manifest(DAYS[0])
     meddler.answers["HEAD", path] = 429

@@ -263,6 +263,16 @@ async def test_of_several_challenges_a_token_is_best(strange, ask_strange, chall
     assert len(strange.asked_tokens()) == 1
 
 
+async def test_credentials_do_not_go_where_there_is_no_tls(strange, make_client):
+    # Loopback may do without, so by its other name.
+    realm = strange.host.replace("127.0.0.1", "0.0.0.0")
+    strange.challenges = [f'Bearer realm="http://{realm}/token"']
+    settings = parse_registries({strange.host: {"token_hosts": [realm]}})
+    await make_client(registries=settings).list_tags(parse_image(f"{strange.host}/lab"), OURS)
+    (request,) = strange.asked_tokens()
+    assert "Authorization" not in request.headers
+
+
 async def test_an_address_for_tokens_may_have_a_query(strange, ask_strange):
     strange.challenges = ['Bearer realm="{url}/token?a=b",service="s & t"']
     await ask_strange()

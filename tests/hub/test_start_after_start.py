@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -218,6 +219,18 @@ async def test_a_start_that_is_refused_leaves_nothing(make_spawner):
     assert settings_of(spawner) == pristine
 
 
+async def test_an_option_that_cannot_be_set_stops_one_start_alone(make_spawner):
+    # It is a property without a setter.
+    spawner = make_spawner(menu=image_menu({"pod_reflector": "x"}))
+    pristine = settings_of(spawner)
+    with pytest.raises(AttributeError):
+        await begin_start(spawner, {"profile": "full"})
+    end_server(spawner)
+    await begin_start(spawner, {"profile": "plain"})
+    end_server(spawner)
+    assert settings_of(spawner) == pristine
+
+
 async def test_a_hooks_own_changes_last_as_they_do_without_a_menu(make_spawner):
     def pre_spawn_hook(spawner):
         spawner.environment["HOOK"] = spawner.environment.get("HOOK", "") + "x"
@@ -230,3 +243,16 @@ async def test_a_hooks_own_changes_last_as_they_do_without_a_menu(make_spawner):
         assert spawner.node_selector == {"hook": "1", "zone": "b", "disk": "ssd"}
         end_server(spawner)
         assert spawner.node_selector == {"hook": "1"}
+
+
+async def test_a_namespace_is_left_behind_though_the_hub_was_restarted(make_spawner):
+    menu = image_menu({"namespace": "course"})
+    spawner = make_spawner(menu=menu, namespace="servers")
+    await begin_start(spawner, {"profile": "full"})
+    again = make_spawner(menu=menu, namespace="servers")
+    again.load_state(json.loads(json.dumps(spawner.get_state())))
+    # Where it runs is where it is stopped.
+    assert again.namespace == "course"
+    end_server(again)
+    assert again.namespace == "servers"
+    assert again.get_state()["namespace"] == "servers"

@@ -166,6 +166,28 @@ def test_a_choice_that_is_gone_is_said_and_the_default_selected(last, said):
     assert form.checked("pick") == "lab:recommended"
 
 
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"profile": "own", "image--unlisted-choice": "\ud800"},
+        {"profile": "r", "image": "\ud800"},
+        {"profile": "\ud800", "size": "\ud800"},
+    ],
+    ids=ascii,
+)
+def test_half_a_character_that_was_stored_spoils_no_page(last):
+    assert render(make_offer(sizes=SIZES), last).encode()
+
+
+def test_an_image_that_cannot_be_selected_is_not_selected():
+    gpu = {"name": "gpu", "cpu": 4, "groups": ["gpu"]}
+    offer = make_offer([LAB, R | {"sizes": ["gpu"]}], sizes=[*SIZES[:2], gpu])
+    form = form_of(offer, {"profile": "r"})
+    # What is off is not posted: the default would start, which is not what is selected.
+    assert form.checked("pick") is None
+    assert all(("required" in each) != ("disabled" in each) for each in form.named("pick"))
+
+
 def test_a_choice_of_which_nothing_is_known_just_now_is_not_called_gone():
     page = render(make_offer([LAB, R], tags={}), {"profile": "lab", "image": "w_2026_45"})
     form = HtmlForm(page)

@@ -34,8 +34,6 @@ class JupyterServer:
         Class name to options.
     module
         What is run.
-    python
-        Whose packages it has.
     """
 
     def __init__(
@@ -44,7 +42,6 @@ class JupyterServer:
         options: dict[str, dict[str, Any]],
         *,
         module: str = "jupyter_server",
-        python: str = sys.executable,
     ) -> None:
         self.folder = folder
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -74,7 +71,7 @@ class JupyterServer:
         }
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [python, "-m", module, f"--config={path}"],
+                [sys.executable, "-m", module, f"--config={path}"],
                 env=environ,
                 stdout=log,
                 stderr=log,

@@ -20,6 +20,8 @@ _GRACE_SECONDS = 60
 
 _NOBODY = 65534
 
+_CONTAINER = "image"
+
 #: Reasons of a waiting container whose image has not been pulled, and will not be soon.
 _NOT_PULLED = frozenset(
     {
@@ -83,7 +85,7 @@ def build_pull_pod(pull: Pull, deadline_seconds: float) -> Manifest:
     """
     placement = pull.placement
     container = {
-        "name": "image",
+        "name": _CONTAINER,
         "image": str(pull.wanted.image),
         "imagePullPolicy": "IfNotPresent",
         # Where the image has none, the container fails after the pull, which is as good.
@@ -151,6 +153,9 @@ def outcome_of(pod: Manifest) -> Outcome | None:
     """
     status = pod.get("status") or {}
     for container in status.get("containerStatuses") or ():
+        if container["name"] != _CONTAINER:
+            # A sidecar that the cluster adds may run before the image is there.
+            continue
         state = container.get("state") or {}
         waiting = state.get("waiting") or {}
         reason = waiting.get("reason") or ""

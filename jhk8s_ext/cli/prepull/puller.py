@@ -37,6 +37,8 @@ _FULL_SECONDS = 30
 
 _DELETE_SECONDS = 15
 
+_NO_POD = "jhk8s-prepull-none"
+
 _SELECTOR = ",".join(f"{key}={value}" for key, value in LABELS.items())
 
 
@@ -57,6 +59,8 @@ class Puller:
         self._cluster = cluster
         self._namespace = namespace
         self._deadline_seconds = deadline_seconds
+        # Pods that could not be deleted, as the API server was away.
+        self._undeleted: set[str] = set()
 
     async def delete_leftovers(self) -> int:
         """Delete the pods of an earlier run, and return how many there were.
@@ -66,6 +70,8 @@ class Puller:
         UpstreamError
             If they cannot be listed or deleted.
         """
+        # Of no pod: who may not delete any should not begin to create them.
+        await self._ask("delete", self._deletion(_NO_POD))
         core = self._cluster.core
         request = core.list_namespaced_pod(self._namespace, label_selector=_SELECTOR)
         found = await self._ask("list", request)
@@ -83,12 +89,21 @@ class Puller:
             return problem or await self._watch(manifest["metadata"]["name"])
         finally:
             deletion = asyncio.ensure_future(self._delete(manifest["metadata"]["name"], creation))
+            cancelled = None
             while not deletion.done():
-                # A second SIGTERM does not keep the pod.
-                with contextlib.suppress(asyncio.CancelledError):
+                try:
                     await asyncio.shield(deletion)
+                except asyncio.CancelledError as error:
+                    # Neither the first SIGTERM nor a second keeps the pod.
+                    cancelled = error
+            if cancelled is not None:
+                raise cancelled
 
     async def _create(self, manifest: Manifest) -> Outcome | None:
+        for name in sorted(self._undeleted):
+            with contextlib.suppress(UpstreamError):
+                await self._ask("delete", self._deletion(name))
+                self._undeleted.discard(name)
         request = self._cluster.core.create_namespaced_pod(self._namespace, manifest)
         try:
             created = await self._ask("create", request)
@@ -136,6 +151,7 @@ class Puller:
                 await self._ask("delete", self._deletion(name))
                 return
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        self._undeleted.add(name)
 
     def _deletion(self, name: str) -> Awaitable[Any]:
         core = self._cluster.core
