@@ -155,10 +155,10 @@ async def _delete(
     reader: RepositoryReader, row: DoomedImage, announced: Collection[str], named: Iterable[str]
 ) -> None:
     gone = {row.digest, *row.children}
-    for tag in (*row.tags, *named):
-        digest = await reader.resolve(tag)
-        if digest != row.digest if tag in row.tags else digest in gone:
-            raise UpstreamError(f"{reader.image.at(tag=tag)} was moved just now")
+    moved = [tag for tag in row.tags if await reader.resolve(tag) != row.digest]
+    moved += [tag for tag in named if await reader.resolve(tag) in gone]
+    for tag in moved:
+        raise UpstreamError(f"{reader.image.at(tag=tag)} was moved just now")
     # The index before what it names: what is still listed can always be started.
     for digest in (row.digest, *row.children):
         if digest in announced:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import time
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 #: Of an answer that holds nothing of use: read, as the connection cannot be used again otherwise.
 _IDLE_BYTES = 65536
+
+#: An address, and no name that begins like one.
+_LOOPBACK = re.compile(r"127(?:\.[0-9]{1,3}){3}")
 
 
 class PlainHttpError(UpstreamError):
@@ -102,7 +106,7 @@ class RegistryTransport:
     def is_plain(self, host: str) -> bool:
         """Return whether a host is asked without TLS."""
         name = urlsplit(f"//{host}").hostname or ""
-        is_here = name in ("localhost", "::1") or name.startswith("127.")
+        is_here = name in ("localhost", "::1") or _LOOPBACK.fullmatch(name) is not None
         return is_here or host in self._plain_hosts
 
     def base_url(self, host: str) -> str:

@@ -74,8 +74,9 @@ class ImageMenu(LoggingConfigurable):
 
         Every item may have ``description``, ``groups`` (who may use it), ``default_for`` (groups
         whose default it is), ``default``, ``sizes`` (names of those it may have), ``pin`` (false:
-        start by tag, not by digest) and ``kubespawner_override``. A repository may have ``keep``
-        too: category to how many of its newest images ``jhk8s reap`` leaves in the registry.
+        start by tag, not by digest) and ``kubespawner_override``. A single image may have
+        ``recommended`` (true: it has the badge), a repository ``keep``: category to how many of its
+        newest images ``jhk8s reap`` leaves in the registry.
         """,
     ).tag(config=True)
 
@@ -127,7 +128,7 @@ class ImageMenu(LoggingConfigurable):
         What a user may have at once, in all their servers: ``cpu``, ``memory``, ``resources``.
 
         One with ``groups`` is for their members, in the place of those for everybody; who is in
-        several gets the most of each. Example::
+        several gets the most of each. Only ``sizes`` count. Example::
 
             [
                 {"cpu": 4, "memory": "8G"},
@@ -218,6 +219,11 @@ class ImageMenu(LoggingConfigurable):
             limits=parse_limits(self.limits),
         )
         _check_sizes_of_images(self.settings)
+        if self.limits and not self.sizes:
+            # Only sizes count: the operator would believe that something is limited.
+            raise TraitError(
+                "ImageMenu.limits: nothing counts towards them without ImageMenu.sizes"
+            )
         self._discoveries: WeakKeyDictionary[asyncio.AbstractEventLoop, Discovery] = (
             WeakKeyDictionary()
         )

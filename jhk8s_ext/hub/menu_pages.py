@@ -14,6 +14,7 @@ from jhk8s_ext.hub.menu import ImageMenu
 from jhk8s_ext.hub.refusals import refusal
 from jhk8s_ext.identity import Profile
 from jhk8s_ext.menu.audience import admitted
+from jhk8s_ext.menu.form import load_template
 from jhk8s_ext.menu.sources import Repository
 
 if TYPE_CHECKING:
@@ -75,4 +76,5 @@ def menu_handlers(app: Any) -> list[tuple[Any, ...]]:
     if not menu.is_used:
         return []
     menu.discovery()
+    load_template()
     return [(path, TagsHandler, {"menu": menu}) for path in (_PATH, f"{_PATH}/([^/]+)")]

@@ -96,8 +96,8 @@ class PodOptions(HasTraits):
         help="""
         Names in ``user_options`` that your own hooks read.
 
-        Every other name which is not of ``profile_list`` or of ``apply_user_options`` refuses the
-        start.
+        Every other name which is not of ``ImageMenu``, ``profile_list`` or ``apply_user_options``
+        refuses the start.
         """,
     ).tag(config=True)
 

@@ -45,7 +45,7 @@ _Item = TypeVar("_Item", bound=_HasAudience)
 def parse_audience(fields: Fields) -> Audience:
     """Read ``groups``, ``default_for`` and ``default`` of an item."""
     return Audience(
-        groups=frozenset(fields.texts("groups")),
+        groups=frozenset(fields.some_texts("groups")),
         default_for=frozenset(fields.texts("default_for")),
         is_default=fields.flag("default"),
     )

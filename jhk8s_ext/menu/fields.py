@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from typing import Any
 
@@ -17,6 +16,9 @@ _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _MEMORY = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([KMGT]?)i?B?", re.ASCII)
 
 _MISSING: Any = object()
+
+#: More than there is of anything.
+_MANY = 1e9
 
 
 class Fields:
@@ -112,21 +114,31 @@ class Fields:
             problem = f"{text!r} is no regular expression: {error}"
             raise ConfigError(self.path(key), problem) from error
 
+    def some_texts(self, key: str) -> tuple[str, ...]:
+        """Return the same where an empty list would mean all, and not none as it says."""
+        value = self.texts(key)
+        if key in self and not value:
+            raise ConfigError(self.path(key), "is empty: leave it out to have no restriction")
+        return value
+
     def number(self, key: str, default: float | None = _MISSING) -> float | None:
         """Return a number above 0."""
         value = self._typed(key, (int, float), "a number", default)
-        if value is not None and not 0 < value < math.inf:
-            raise ConfigError(self.path(key), f"{value!r} is not above 0")
+        if value is not None and not 0 < value < _MANY:
+            raise ConfigError(self.path(key), f"{value!r} is not above 0 and below {_MANY:g}")
         return None if value is None else float(value)
 
     def memory(self, key: str, default: int | None = _MISSING) -> int | None:
-        """Return a number of bytes, written as ``512M`` or ``2G`` (powers of 1024) or in full."""
+        """Return a number of bytes, written as ``512M`` or ``2G`` (powers of 1024) or in full.
+
+        Less than one M is no server's memory, but a number without its unit.
+        """
         value = self._typed(key, (str, int), "an amount of memory", default)
-        if value is None:
-            return None
+        if key not in self:
+            return default
         match = _MEMORY.fullmatch(str(value))
         size = int(float(match[1]) * _UNITS[match[2]]) if match else 0
-        if size < 1:
+        if size < _UNITS["M"]:
             problem = f"{value!r} is not an amount of memory, as 512M or 2G"
             raise ConfigError(self.path(key), problem)
         return size

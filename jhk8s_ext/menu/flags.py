@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 _SETTING = "ImageMenu.flags"
 
 #: Keys of ``user_options`` and fields of forms that no flag may be named like.
-_RESERVED = re.compile(r"profile(?:-option-.*)?|image|size|pick")
+_RESERVED = re.compile(
+    r"profile(?:-option-.*)?|image|size|pick"
+    # of JupyterHub's own, and of jupyterhub-fancy-profiles
+    r"|next|display_name|user_options|select-profile"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,7 +128,7 @@ def render_form(offer: Offer, *, last_options: object, now: float, tags_url: str
     """
     selected = preselect(offer, last_options)
     groups = [_build_group(entry, offer, selected, now) for entry in offer.entries]
-    return _template().render(
+    return load_template().render(
         notices=selected.notices,
         groups=groups,
         # What leaves no choice is no radio button.
@@ -140,7 +140,8 @@ def render_form(offer: Offer, *, last_options: object, now: float, tags_url: str
 
 
 @cache
-def _template() -> Template:
+def load_template() -> Template:
+    """Return the form's template, compiled the first time: that takes longer than any page."""
     environment = Environment(
         loader=PackageLoader("jhk8s_ext.menu"),
         autoescape=True,

@@ -191,7 +191,7 @@ def parse_limits(document: Sequence[object]) -> tuple[Limit, ...]:
             cpu=fields.number("cpu", None),
             memory_bytes=fields.memory("memory", None),
             resources=_parse_resources(fields, least=0),
-            groups=frozenset(fields.texts("groups")),
+            groups=frozenset(fields.some_texts("groups")),
         )
         fields.finish()
         limits.append(limit)

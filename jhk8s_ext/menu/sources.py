@@ -156,7 +156,7 @@ def _parse_entry(fields: Fields) -> dict[str, Any]:
         "title": fields.text("title", name.capitalize()),
         "description": fields.text("description", ""),
         "is_pinned": fields.flag("pin", default=True),
-        "sizes": frozenset(fields.texts("sizes")),
+        "sizes": frozenset(fields.some_texts("sizes")),
         "override": _parse_override(fields),
         "audience": parse_audience(fields),
     }

@@ -255,7 +255,7 @@ async def test_a_signal_while_a_pod_is_deleted_is_not_lost(cluster):
     cluster.api.fail("delete", "pods", delay_seconds=0.2)
     async with open_cluster(None, None, 20) as opened:
         task = asyncio.ensure_future(Puller(opened, "servers", 60).pull(one_pull()))
-        while not cluster.api.sent("delete", "pods"):
+        while not cluster.api.sent("delete", "pods"):  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from jhk8s_ext.clients.registry import Credentials, PlainHttpError, RegistryClient
+from jhk8s_ext.clients.registry_http import RegistryTransport
 from jhk8s_ext.errors import UpstreamError
 from jhk8s_ext.menu.image import parse_image
 from tests.support.docker_registry import PASSWORD, USERNAME
@@ -32,6 +33,21 @@ async def test_an_image_that_is_there(open_registry):
     answer = await find(f"{open_registry.host}/lab:1")
     assert (answer.status, answer.has_credentials) == (200, False)
     assert answer.date
+
+
+@pytest.mark.parametrize(
+    ("host", "is_plain"),
+    [
+        ("127.0.0.1:5000", True),
+        ("localhost:5000", True),
+        ("[::1]:5000", True),
+        ("127.example.edu", False),
+        ("127.0.0.1.example.edu", False),
+    ],
+)
+async def test_a_name_that_begins_as_an_address_of_this_machine_is_asked_with_tls(host, is_plain):
+    async with aiohttp.ClientSession() as session:
+        assert RegistryTransport(session, 1, (), {}).is_plain(host) is is_plain
 
 
 async def test_an_image_that_is_not_there(open_registry):

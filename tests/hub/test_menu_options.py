@@ -41,6 +41,7 @@ def make_config(**sections):
         ({"sizes": [{"name": "s", "cpu": 0}]}, r"ImageMenu\.sizes\[0\]\.cpu: 0 is not above 0"),
         ({"flags": ["turbo"]}, r"ImageMenu\.flags\[0\]: 'turbo' is none of clear_local, debug"),
         ({"limits": [{"cpu": "4"}]}, r"ImageMenu\.limits\[0\]\.cpu: '4' is not a number"),
+        ({"limits": [{"cpu": 4}]}, r"ImageMenu\.limits: nothing counts towards them without Im"),
         ({"registries": {"a/b": {}}}, r"ImageMenu\.registries\['a/b'\]"),
         ({"platform": "linux"}, r"ImageMenu\.platform: 'linux' is not a system and a processor"),
         ({"form": "own"}, "form"),

@@ -93,7 +93,7 @@ class Puller:
             while not deletion.done():
                 try:
                     await asyncio.shield(deletion)
-                except asyncio.CancelledError as error:
+                except asyncio.CancelledError as error:  # noqa: PERF203 - once or twice
                     # Neither the first SIGTERM nor a second keeps the pod.
                     cancelled = error
             if cancelled is not None:
