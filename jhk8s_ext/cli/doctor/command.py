@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +12,7 @@ from jhk8s_ext.cli.chart import Release
 from jhk8s_ext.cli.configuration import config_option
 from jhk8s_ext.cli.doctor.examine import Wishes, examine
 from jhk8s_ext.cli.doctor.findings import Status, to_json, to_lines, worst
+from jhk8s_ext.cli.signals import end_by_signal
 from jhk8s_ext.cli.table import colours, examples
 
 if TYPE_CHECKING:
@@ -138,10 +137,5 @@ def doctor(**given: Any) -> int:
 
 async def _examine(wishes: Wishes) -> list[Finding]:
     """Examine; a signal ends it, but not before the probes are deleted."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Not in a thread that is not the main one, where no signal arrives either.
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            if task is not None:
-                loop.add_signal_handler(number, task.cancel)
+    end_by_signal()
     return await examine(wishes)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
-import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +19,7 @@ from jhk8s_ext.cli.prepull.puller import Puller
 from jhk8s_ext.cli.prepull.record import Record
 from jhk8s_ext.cli.prepull.servers import find_servers
 from jhk8s_ext.cli.prepull.status import serving
+from jhk8s_ext.cli.signals import end_by_signal
 from jhk8s_ext.cli.table import complain, examples, format_table
 from jhk8s_ext.clients.nodes import fetch_nodes
 from jhk8s_ext.errors import ConfigError
@@ -141,28 +140,12 @@ async def _run(
     if not wishes.namespace:
         problem = "each user has a namespace of their own; name one for the pods that pull"
         raise ConfigError("--namespace", problem)
-    _end_by_signal()
+    end_by_signal()
     images = Images(servers, extra, hub.log)
     try:
         return await _prepull(images, wishes)
     finally:
         await images.stop()
-
-
-def _end_by_signal() -> None:
-    """Let the first signal end this task, which then deletes its pods undisturbed."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    signals: list[int] = []
-
-    def end(number: int) -> None:
-        signals.append(number)
-        if len(signals) == 1 and task is not None:
-            task.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Not in a thread that is not the main one, where no signal arrives either.
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            loop.add_signal_handler(number, end, number)
 
 
 async def _prepull(images: Images, wishes: _Wishes) -> Exit:
