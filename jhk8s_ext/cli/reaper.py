@@ -126,18 +126,27 @@ async def carry_out(target: Target, progress: Progress) -> None:
     image = target.reader.image
     announced = {digest for row in target.plan.doomed for digest in (row.digest, *row.children)}
     try:
-        plan = await _plan_again(target, target.plan, progress)
+        plan, listed = await _plan_again(target, target.plan, progress)
         with progress(image.name, len(plan.doomed)) as told:
             for row in plan.doomed:
-                await _delete(target.reader, row, announced, target.wishes.named)
+                await _check_tags(target.reader, row, target.wishes.named, listed)
+                # The index before what it names: what is still listed can always be started.
+                for digest in (row.digest, *row.children):
+                    if digest in announced:
+                        await target.reader.delete(digest)
                 target.deleted.append(row.digest)
                 told()
     except UpstreamError as error:
         target.problem = f"{image.repository} is not reaped to the end: {error}"
 
 
-async def _plan_again(target: Target, plan: Plan, progress: Progress) -> Plan:
-    """Plan for the tags that are as they were; those that came or moved meanwhile stay."""
+async def _plan_again(
+    target: Target, plan: Plan, progress: Progress
+) -> tuple[Plan, frozenset[str]]:
+    """Plan for the tags that are as they were, and return those that are listed.
+
+    What came or moved meanwhile stays.
+    """
     if target.wishes is None or target.survey is None:
         raise AssertionError
     reader, before = target.reader, target.survey.digests
@@ -148,21 +157,19 @@ async def _plan_again(target: Target, plan: Plan, progress: Progress) -> Plan:
     _check_known(names, target.absent.union(doomed), survey, reader.image)
     same = [tag for tag in doomed if survey.digests.get(tag) == before[tag]]
     (fresh,) = build_plans([(replace(target.wishes, doomed=same), survey)])
-    return fresh
+    return fresh, frozenset(names)
 
 
-async def _delete(
-    reader: RepositoryReader, row: DoomedImage, announced: Collection[str], named: Iterable[str]
+async def _check_tags(
+    reader: RepositoryReader, row: DoomedImage, named: Iterable[str], listed: Collection[str]
 ) -> None:
+    """Refuse to go on where a tag has moved, or come, that may need an image about to go."""
     gone = {row.digest, *row.children}
     moved = [tag for tag in row.tags if await reader.resolve(tag) != row.digest]
-    moved += [tag for tag in named if await reader.resolve(tag) in gone]
+    new = sorted(set(await reader.list_tags()).difference(listed))
+    moved += [tag for tag in (*named, *new) if await reader.resolve(tag) in gone]
     for tag in moved:
         raise UpstreamError(f"{reader.image.at(tag=tag)} was moved just now")
-    # The index before what it names: what is still listed can always be started.
-    for digest in (row.digest, *row.children):
-        if digest in announced:
-            await reader.delete(digest)
 
 
 def freed_bytes(targets: Sequence[Target]) -> int:

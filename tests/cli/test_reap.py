@@ -308,6 +308,23 @@ def test_a_tag_that_moves_at_the_last_moment_ends_it(reap, registry, meddler):
     registry.lab.pull(DAYS[14])
 
 
+def test_a_new_tag_at_the_last_moment_keeps_its_image(reap, registry, meddler):
+    digest = registry.lab.digest(DAYS[14])
+    path = manifest(DAYS[14])
+
+    def third():
+        registry.tag(LAB, "of_a_paper", digest)
+
+    def second():
+        meddler.before["HEAD", path] = third
+
+    # After the second look, and before anything is deleted.
+    meddler.before["HEAD", path] = lambda: meddler.before.update({("HEAD", path): second})
+    outcome = reap("--yes", repository=meddler.repository, status=3)
+    assert f"{meddler.repository}:of_a_paper was moved just now" in outcome.err
+    registry.lab.pull("of_a_paper")
+
+
 def test_an_alias_that_is_moved_back_to_an_old_image_keeps_it(reap, registry, meddler):
     old = registry.lab.digest(DAYS[5])
     # Of what goes, the newest goes first.
