@@ -32,6 +32,7 @@ class ConfigError(Jhk8sError):
     def __init__(self, setting: str, problem: str) -> None:
         super().__init__(f"{setting}: {problem}")
         self.setting = setting
+        self.problem = problem
 
 
 class IdentityError(Jhk8sError):

@@ -130,8 +130,7 @@ def _check_names(
         return
     for unknown in found:
         section, _, name = unknown.setting.removeprefix(f"{source}: ").partition(".")
-        problem = str(unknown).removeprefix(f"{unknown.setting}: ")
-        yield ConfigError(where(section, name) if name else unknown.setting, problem)
+        yield ConfigError(where(section, name) if name else unknown.setting, unknown.problem)
         if name:
             options[section].pop(name)
         else:

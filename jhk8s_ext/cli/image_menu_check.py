@@ -134,7 +134,7 @@ def _problems_of_host(host: Any, item: Any, path: str) -> Iterator[ConfigError]:
 
 def _moved(error: ConfigError, setting: str, path: str) -> ConfigError:
     """Return an error with its path in the file, less what may be secret."""
-    problem = str(error).removeprefix(f"{error.setting}: ")
+    problem = error.problem
     place = error.setting.removeprefix(setting)
     if _SECRET.search(place) and "there is no such key" not in problem:
         problem = "this value cannot be used"

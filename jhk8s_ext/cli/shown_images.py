@@ -58,8 +58,7 @@ class ShownImages(Discovery):
     def _assume(self, source: Repository) -> Listing:
         """Return a list on which there is whatever is named."""
         wanted = self._wanted
-        is_excluded = source.exclude is not None and source.exclude.fullmatch(wanted)
-        named = wanted if is_tag(wanted) and not is_excluded else NEWEST
+        named = wanted if is_tag(wanted) and not source.excludes(wanted) else NEWEST
         aliases = dict.fromkeys([*source.aliases, named])
         return Listing(aliases=list(aliases), digests={}, details={})
 

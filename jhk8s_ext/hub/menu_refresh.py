@@ -264,7 +264,6 @@ async def _parse(
     source: Repository, raw: TagList, before: Sequence[Tag], turn: asyncio.Lock
 ) -> list[Tag]:
     """Read and sort tags, a few at a time."""
-    aliases = frozenset(source.aliases)
     found: list[Tag] = []
     async with turn:
         read = {tag.name: tag for tag in before}
@@ -275,8 +274,7 @@ async def _parse(
                 (
                     read.get(name) or source.scheme.parse(name)
                     for name in names[start : start + _SLICE]
-                    if name not in aliases
-                    and not (source.exclude and source.exclude.fullmatch(name))
+                    if source.lists(name)
                 ),
                 source.scheme,
             )

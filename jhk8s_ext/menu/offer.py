@@ -166,12 +166,15 @@ def _offer_entry(source: Source, catalog: Catalog, sizes: Sequence[Size]) -> Off
     return OfferedEntry(
         source=source,
         listing=listing,
-        images=_show(source, listing, catalog.inventory),
-        sizes=[size for size in sizes if not source.sizes or size.name in source.sizes],
+        images=show_images(source, listing, catalog.inventory),
+        sizes=[size for size in sizes if source.may_have(size.name)],
     )
 
 
-def _show(source: Source, listing: Listing, inventory: Inventory | None) -> list[ShownImage]:
+def show_images(
+    source: Source, listing: Listing, inventory: Inventory | None = None
+) -> list[ShownImage]:
+    """Return what the menu shows of an item, as far as it is known."""
     if isinstance(source, StaticImage):
         return [describe_image(source, "", listing, inventory)]
     if isinstance(source, Repository):

@@ -217,15 +217,7 @@ def _undated(source: Repository) -> frozenset[str]:
 
 def _counted(source: Repository, names: Iterable[str]) -> list[Tag]:
     """Return the tags that are neither aliases nor excluded, the newest of a category first."""
-    exclude = source.exclude
-    return sort_tags(
-        (
-            source.scheme.parse(name)
-            for name in names
-            if name not in source.aliases and not (exclude and exclude.fullmatch(name))
-        ),
-        source.scheme,
-    )
+    return sort_tags(map(source.scheme.parse, filter(source.lists, names)), source.scheme)
 
 
 def _doomed_of(

@@ -52,6 +52,10 @@ class Entry:
     override: Mapping[str, Any]
     audience: Audience
 
+    def may_have(self, size: str) -> bool:
+        """Return whether a server with it may have the size of that name."""
+        return not self.sizes or size in self.sizes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StaticImage(Entry):
@@ -101,6 +105,14 @@ class Repository(Entry):
     keep: Mapping[str, int]
     exclude: re.Pattern[str] | None
     has_all_tags: bool
+
+    def excludes(self, tag: str) -> bool:
+        """Return whether a tag is never offered."""
+        return self.exclude is not None and self.exclude.fullmatch(tag) is not None
+
+    def lists(self, tag: str) -> bool:
+        """Return whether a tag is one of those in its list: neither an alias nor excluded."""
+        return tag not in self.aliases and not self.excludes(tag)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,11 +257,21 @@ def _parse_host(host: str, setting: str) -> str:
 
 
 def _parse_image(fields: Fields, key: str) -> ImageReference:
-    text = fields.text(key)
+    return image_of(fields.path(key), fields.text(key))
+
+
+def image_of(setting: str, text: str) -> ImageReference:
+    """Read the image that a setting names.
+
+    Raises
+    ------
+    ConfigError
+        If it is none.
+    """
     try:
         return parse_image(text)
     except ValueError as error:
-        raise ConfigError(fields.path(key), f"{text!r} is not the name of an image") from error
+        raise ConfigError(setting, f"{text!r} is not the name of an image") from error
 
 
 _PARSERS: dict[str, Callable[[Fields], Source]] = {
@@ -267,11 +289,6 @@ def implied_source(image: str) -> StaticImage:
     ConfigError
         If that is not the name of an image.
     """
-    try:
-        reference = parse_image(image)
-    except ValueError as error:
-        problem = f"{image!r} is not the name of an image"
-        raise ConfigError("KubeSpawner.image", problem) from error
     return StaticImage(
         name="default",
         title="Default",
@@ -280,6 +297,6 @@ def implied_source(image: str) -> StaticImage:
         sizes=frozenset(),
         override={},
         audience=Audience(groups=frozenset(), default_for=frozenset(), is_default=True),
-        image=reference,
+        image=image_of("KubeSpawner.image", image),
         is_recommended=False,
     )

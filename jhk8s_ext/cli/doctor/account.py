@@ -118,8 +118,8 @@ async def check_account(authenticator: Any, user: str, warnings: Iterable[str]) 
     try:
         verdict = await ask_source(authenticator, user, claims=None, commits=False)
     except ConfigError as error:
-        problem = str(error).removeprefix(f"{error.setting}: ")
-        return AccountReport(findings=[failed(f"{_CHECK}.profile", problem, error.setting)])
+        found = failed(f"{_CHECK}.profile", error.problem, error.setting)
+        return AccountReport(findings=[found])
     except IdentityError as error:
         found = failed(f"{_CHECK}.profile", str(error), _setting(authenticator, str(error)))
         return AccountReport(findings=[found])

@@ -158,7 +158,7 @@ class _ServerCheck:
         try:
             return Connection(server, TlsClient(server.tls_options), Deadline(self.seconds))
         except ConfigError as error:
-            self._add(failed(check, _problem(error), error.setting))
+            self._add(failed(check, error.problem, error.setting))
         except UpstreamError as error:
             options = TlsOptions(
                 server=self.setting, authority=f"{_CLASS}.tls_kwargs", protocol=_STRATEGY
@@ -247,7 +247,3 @@ class _ServerCheck:
             self._add(doubtful(check, text, setting))
         else:
             self._add(passed(check, f"{self.server} gives {len(entries)} entries at a time"))
-
-
-def _problem(error: ConfigError) -> str:
-    return str(error).removeprefix(f"{error.setting}: ")

@@ -80,7 +80,7 @@ async def examine(wishes: Wishes) -> list[Finding]:
     try:
         configuration = read_config(wishes.paths, wishes.release)
     except ConfigError as error:
-        problem = str(error).removeprefix(f"{error.setting}: ")
+        problem = error.problem
         return [
             failed("configuration", problem, error.setting, "see also `jhk8s config check`"),
             skipped("configuration", "everything else, as there is no configuration"),
@@ -187,7 +187,7 @@ class _Examination:
                     self._configuration, self._log, request, runs_hooks=runs_hooks
                 )
         except ConfigError as error:
-            problem = str(error).removeprefix(f"{error.setting}: ")
+            problem = error.problem
             if error.setting == "the hub's configuration":
                 setting, _, rest = problem.partition(": ")
                 return None, [failed(check, rest or problem, setting)]

@@ -119,7 +119,7 @@ async def _look(
     try:
         answer = await client.find(address, credentials)
     except ConfigError as error:
-        problem = str(error).removeprefix(f"{error.setting}: ")
+        problem = error.problem
         return [failed("registry.certificate", problem, error.setting)]
     except PlainHttpError as error:
         hint = f"or say --insecure-registry {address.host}, if the nodes are told so too"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from jhk8s_ext.cli.doctor.certificates import TlsOptions, explain_refusal
@@ -9,10 +10,11 @@ from jhk8s_ext.cli.doctor.findings import Finding, doubtful, failed, passed
 from jhk8s_ext.clients.docker_config import DockerConfig, read_docker_config
 from jhk8s_ext.clients.registry import PlainHttpError
 from jhk8s_ext.errors import ConfigError, UpstreamError
+from jhk8s_ext.hub.menu_refresh import NOTHING_KNOWN, read_tags
 from jhk8s_ext.hub.menu_spawner import MenuSpawner
-from jhk8s_ext.menu.catalog import Listing, pick_shown
+from jhk8s_ext.menu.catalog import pick_shown
 from jhk8s_ext.menu.sources import Repository, StaticImage
-from jhk8s_ext.menu.tags import OTHER, sort_tags
+from jhk8s_ext.menu.tags import OTHER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -45,7 +47,7 @@ async def check_repositories(
         credentials = read_docker_config(menu.docker_config, "ImageMenu.docker_config")
         findings = []
     except ConfigError as error:
-        problem = str(error).removeprefix(f"{error.setting}: ")
+        problem = error.problem
         credentials = DockerConfig(entries={})
         findings = [failed("registry.credentials", problem, error.setting)]
     images: dict[str, str] = {}
@@ -70,7 +72,7 @@ async def _list(
     try:
         found = await client.list_tags(image, credentials.for_image(image))
     except ConfigError as error:
-        problem = str(error).removeprefix(f"{error.setting}: ")
+        problem = error.problem
         return [failed("registry.certificate", problem, error.setting)], []
     except PlainHttpError as error:
         hint = "or set it, if the nodes are told so too"
@@ -83,24 +85,15 @@ async def _list(
         text = f"{image.repository} cannot be listed: {error}"
         hint = "credentials are those of ImageMenu.docker_config"
         return [refused or failed(_CHECK, text, f"{setting}.repository", hint)], []
-    names = list(dict.fromkeys(found.names))
-    tags = sort_tags(
-        (
-            source.scheme.parse(name)
-            for name in names
-            if name not in source.aliases
-            and not (source.exclude and source.exclude.fullmatch(name))
-        ),
-        source.scheme,
-    )
-    aliases = [alias for alias in source.aliases if alias in names]
-    shown = list(pick_shown(source, Listing(tags=tags, aliases=aliases, digests={}, details={})))
+    names = frozenset(found.names)
+    listing = (await read_tags(source, found, NOTHING_KNOWN, asyncio.Lock())).listing
+    shown = list(pick_shown(source, listing))
     findings = list(_missing_aliases(source, names, setting))
     if not names:
         findings.append(
             doubtful(_CHECK, f"{image.repository} has no tags", f"{setting}.repository")
         )
-    elif tags and all(tag.category == OTHER for tag in tags):
+    elif listing.tags and all(tag.category == OTHER for tag in listing.tags):
         text = f"no tag of {image.repository} is one of the scheme {source.scheme.name!r}"
         findings.append(doubtful(_CHECK, text, f"{setting}.scheme", "nothing but aliases is shown"))
     else:

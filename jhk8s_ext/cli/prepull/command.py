@@ -23,7 +23,7 @@ from jhk8s_ext.cli.signals import end_by_signal
 from jhk8s_ext.cli.table import complain, examples, format_table
 from jhk8s_ext.clients.nodes import fetch_nodes
 from jhk8s_ext.errors import ConfigError
-from jhk8s_ext.menu.image import parse_image
+from jhk8s_ext.menu.sources import image_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,7 +115,7 @@ def prepull(images: Sequence[str], namespace: str | None, **given: Any) -> int:
     something could not be pulled.
     """
     hub = load_hub(given.pop("paths"), Release(namespace=namespace or Release().namespace))
-    extra = [_parse_image(image) for image in images]
+    extra = [image_of("--image", image) for image in images]
     try:
         return asyncio.run(_run(hub, namespace or "", extra, given))
     except asyncio.CancelledError:
@@ -123,13 +123,6 @@ def prepull(images: Sequence[str], namespace: str | None, **given: Any) -> int:
         if given["is_once"] or given["is_dry_run"]:
             raise KeyboardInterrupt from None
         return Exit.OK
-
-
-def _parse_image(image: str) -> ImageReference:
-    try:
-        return parse_image(image)
-    except ValueError as error:
-        raise ConfigError("--image", f"{image!r} is not the name of an image") from error
 
 
 async def _run(

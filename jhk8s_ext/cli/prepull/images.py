@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from jhk8s_ext.cli.prepull.plan import WantedImage, in_order
 from jhk8s_ext.errors import ConfigError, OptionsError, UpstreamError
 from jhk8s_ext.hub.discovery import Discovery
-from jhk8s_ext.menu.catalog import UNKNOWN, pick_shown
-from jhk8s_ext.menu.offer import describe_image
-from jhk8s_ext.menu.sources import Repository, StaticImage
+from jhk8s_ext.menu.catalog import UNKNOWN
+from jhk8s_ext.menu.offer import show_images
+from jhk8s_ext.menu.sources import Repository, StaticImage, TypedImage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from logging import Logger
 
     from jhk8s_ext.cli.prepull.servers import Kind, Servers
@@ -108,19 +108,14 @@ class Images:
 
     async def _of(self, kind: Kind) -> tuple[list[WantedImage], list[Unknown]]:
         source, listing = kind.source, self._listing(kind)
-        tags: Iterable[str] = ()
-        if isinstance(source, StaticImage):
-            tags = [""]
-        elif isinstance(source, Repository):
-            tags = list(pick_shown(source, listing))
-            if not tags:
-                problem = listing.problem or "it has no tag that the menu shows"
-                if not self._is_told(kind):
-                    problem = "its registry has not answered yet"
-                return [], [Unknown(name=source.image.repository, problem=problem)]
-        else:
+        if isinstance(source, TypedImage):
             return [], []
-        shown = [describe_image(source, tag, listing) for tag in tags]
+        shown = show_images(source, listing)
+        if not shown:
+            problem = listing.problem or "it has no tag that the menu shows"
+            if not self._is_told(kind):
+                problem = "its registry has not answered yet"
+            return [], [Unknown(name=source.image.repository, problem=problem)]
         answers = await asyncio.gather(*(self._pinned(each, source) for each in shown))
         wanted = [
             WantedImage(

@@ -149,7 +149,7 @@ class _Workshop:
         settings = spawner._menu_settings()  # noqa: SLF001 - as a start does
         for source in settings.sources:
             sizes: list[Size | None] = [
-                size for size in settings.sizes if not source.sizes or size.name in source.sizes
+                size for size in settings.sizes if source.may_have(size.name)
             ]
             for size in sizes or [None]:
                 spawner = self._spawner()
