@@ -103,6 +103,7 @@ class CellMetrics(LoggingConfigurable):
         async def guarded() -> None:
             try:
                 await work
+            # Statistics are no reason for the server to behave otherwise.
             except Exception:
                 self.log.exception("jhk8s: something was not counted")
 
