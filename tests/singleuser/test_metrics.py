@@ -41,10 +41,11 @@ async def work(server):
     """Run two cells that work and one that does not; return what the last one prints."""
     async with server.session() as session:
         kernel = await server.open(session, NOTEBOOK)
-        await server.run(session, kernel, "import time; time.sleep(0.5); x = 6")
-        with pytest.raises(AssertionError, match="ZeroDivisionError"):
-            await server.run(session, kernel, "1 / 0")
-        return await server.run(session, kernel, "print(x * 7)")
+        async with server.connect(session, kernel) as run:
+            await run("import time; time.sleep(0.5); x = 6")
+            with pytest.raises(AssertionError, match="ZeroDivisionError"):
+                await run("1 / 0")
+            return await run("print(x * 7)")
 
 
 async def until_there(server, name, count):

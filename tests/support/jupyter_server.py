@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
 import subprocess
@@ -18,6 +20,7 @@ from tests.support.hub_process import PROJECT
 from tests.support.slapd import free_port
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
 TOKEN = "token-of-the-test"
@@ -121,8 +124,20 @@ class JupyterServer:
 
     async def run(self, session: aiohttp.ClientSession, kernel: str, code: str) -> str:
         """Run code; return what it printed."""
+        async with self.connect(session, kernel) as run:
+            return await run(code)
+
+    @contextlib.asynccontextmanager
+    async def connect(
+        self, session: aiohttp.ClientSession, kernel: str
+    ) -> AsyncIterator[Callable[[str], Awaitable[str]]]:
+        """Hold one connection to a kernel, and run code by it.
+
+        What a kernel prints at once on a new connection may be lost: the server waits until it
+        hears a kernel that is idle, and not for one that seems busy.
+        """
         async with session.ws_connect(f"{self.url}/api/kernels/{kernel}/channels") as socket:
-            return await execute(socket, code)
+            yield functools.partial(execute, socket)
 
     def _wait(self) -> None:
         deadline = time.monotonic() + 60
