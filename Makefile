@@ -21,7 +21,8 @@ demo-cluster: $(VENV)/.ready ## The same on a real Kubernetes of this machine, s
 	$(VENV)/bin/python -m tests.cluster.demo
 
 test: $(VENV)/.ready $(VENV_HUB5)/.ready ## Tests that need no cluster, with JupyterHub 6 and 5.5
-	$(DEBIAN) install slapd ldap-utils mariadb-server postgresql docker-registry
+	$(DEBIAN) install slapd ldap-utils mariadb-server postgresql docker-registry strace git openssh-client \
+		bindfs btrfs-progs
 	$(PYTEST) -n 2 -m "not cluster and not browser"
 	$(VENV_HUB5)/bin/pytest -n 2 -m "not cluster" tests/hub
 
@@ -36,15 +37,15 @@ lint: $(VENV)/.ready ## Style, types, the rooms' import rules, shell scripts
 
 e2e: $(VENV)/.ready ## Tests on a real Kubernetes and in a browser; what they need stays for the next run
 	$(VENV)/bin/python tests/cluster/bed.py up
-	$(DEBIAN) install chromium
+	$(DEBIAN) install chromium openssh-server
 	$(VENV)/bin/pip install -q -e '.[browser]'
-	$(PYTEST) -n 2 --dist loadfile -m "cluster or browser"
+	$(PYTEST) -n 3 --dist loadfile -m "cluster or browser"
 
 e2e-down: $(VENV)/.ready ## Stop and remove what `make e2e` and `make demo-cluster` brought up
 	$(VENV)/bin/python tests/cluster/bed.py down
 
 bench: $(VENV)/.ready ## Our figures beside our peers', in one run
-	$(DEBIAN) install slapd ldap-utils docker-registry
+	$(DEBIAN) install slapd ldap-utils docker-registry time
 	$(VENV)/bin/python -W ignore -m benchmarks.ldap_logins
 	$(VENV)/bin/python -m benchmarks.menu
 	$(VENV)/bin/python tests/cluster/bed.py up

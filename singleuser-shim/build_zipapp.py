@@ -23,7 +23,8 @@ def build_zipapp() -> bytes:
     """Pack the sources, uncompressed: a start should not wait for zlib."""
     sources = {
         f"{PACKAGE.name}/{path.name}": path.read_text(encoding="utf-8")
-        for path in PACKAGE.glob("*.py")
+        for path in PACKAGE.glob("*.*")
+        if path.suffix in {".py", ".sh"}
     }
     buffer = io.BytesIO()
     buffer.write(SHEBANG)

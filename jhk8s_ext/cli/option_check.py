@@ -77,7 +77,9 @@ def check_options(
 
 def error_at(path: str, problem: str) -> ConfigError:
     """Return the error for a problem, which may begin with a place inside the option."""
-    inner = re.fullmatch(r"(?P<place>\[.*?\](?:\.\w+)*): (?P<problem>.*)", problem, re.DOTALL)
+    inner = re.fullmatch(
+        r"(?P<place>(?:\[.*?\]|\.\w+)(?:\.\w+)*): (?P<problem>.*)", problem, re.DOTALL
+    )
     if inner is None:
         return ConfigError(path, problem)
     return ConfigError(path + inner["place"], inner["problem"])
@@ -143,7 +145,9 @@ def _sentence(trait: Any, name: str, value: Any, text: str) -> str:
     # Ours, which begins with the option.
     own = re.fullmatch(rf"\w+\.{re.escape(name)}(?P<rest>.*?): (?P<problem>.*)", text, re.DOTALL)
     if holds_secret(name, value):
-        return "this value cannot be used"
+        # Where it is, but not what is there.
+        place = f"{own['rest']}: " if own and own["rest"] else ""
+        return f"{place}this value cannot be used"
     if own is None:
         return text
     return f"{own['rest']}: {own['problem']}" if own["rest"] else own["problem"]

@@ -55,12 +55,18 @@ class RecordingApi:
         self.api_client = api_client
         self.sent: list[SentObject] = []
 
+    async def list_namespaced_pod(self, *_: Any, **__: Any) -> Any:
+        """Return no pods: nothing else is going on."""
+        return SimpleNamespace(items=[])
+
     def __getattr__(self, name: str) -> Any:
         call = _CALL.fullmatch(name)
         if call is None:
             raise ConfigError(name, "a hook asks this of the cluster, which is not there")
         if call["verb"] == "create":
             return partial(self._create, call["kind"])
+        if call["verb"] == "read" and call["kind"] == "persistent_volume_claim":
+            return self._read_claim
         return getattr(self, f"_{call['verb']}")
 
     def pods(self, namespace: str) -> dict[str, Manifest]:
@@ -93,6 +99,13 @@ class RecordingApi:
         ):
             return SimpleNamespace(metadata=SimpleNamespace(uid=POD_UID))
         raise ApiException(status=404, reason="Not Found")
+
+    async def _read_claim(self, *_: Any, **__: Any) -> Any:
+        """Return a claim that is as it should be: those that are not made here are there."""
+        return SimpleNamespace(
+            metadata=SimpleNamespace(annotations={}),
+            spec=SimpleNamespace(resources=None),
+        )
 
     async def _delete(self, *_: Any, **__: Any) -> None:
         raise ApiException(status=404, reason="Not Found")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def mask(manifest: Manifest, token: str) -> Manifest:
-    """Return an object without what is secret, or differs from start to start.
+    """Return an object without what is secret, differs from start to start, or is no text.
 
     Parameters
     ----------
@@ -46,6 +47,11 @@ def mask(manifest: Manifest, token: str) -> Manifest:
         for key in ("data", "stringData"):
             if key in masked:
                 masked[key] = dict.fromkeys(masked[key], HIDDEN)
+    if "binaryData" in masked:
+        masked["binaryData"] = {
+            key: f"<{len(base64.b64decode(text))} bytes>"
+            for key, text in masked["binaryData"].items()
+        }
     return masked
 
 

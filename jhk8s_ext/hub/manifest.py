@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kubernetes_asyncio.client.models import V1EnvVar, V1Volume, V1VolumeMount
+from kubernetes_asyncio.client.models import (
+    V1Container,
+    V1EnvVar,
+    V1Volume,
+    V1VolumeMount,
+)
 from kubespawner.utils import get_k8s_model
 
 from jhk8s_ext.pod.fragment import NOTEBOOK
@@ -35,6 +40,15 @@ def write_back(manifest: Manifest, pod: Any) -> None:
         *(pod.spec.volumes or []),
         *(get_k8s_model(V1Volume, new) for new in spec["volumes"] if new["name"] not in known),
     ]
+    started = {container.name for container in pod.spec.init_containers or []}
+    pod.spec.init_containers = [
+        *(pod.spec.init_containers or []),
+        *(
+            get_k8s_model(V1Container, new)
+            for new in spec.get("initContainers", [])
+            if new["name"] not in started
+        ),
+    ] or None
     (source,) = (c for c in spec["containers"] if c["name"] == NOTEBOOK)
     (notebook,) = (c for c in pod.spec.containers if c.name == NOTEBOOK)
     mounted = {mount.mount_path for mount in notebook.volume_mounts or []}

@@ -6,11 +6,13 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
+from jupyterhub.app import JupyterHub
 from jupyterhub.crypto import KEY_ENV, CryptKeeper
 from traitlets import TraitError
 from traitlets.config import Application, Config
 
 from jhk8s_ext.errors import Jhk8sError
+from jhk8s_ext.hub.label_options import show_label
 from jhk8s_ext.hub.menu import check_menu
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def _is_key(text: str) -> bool:
 
 
 def check_at_start(authenticator: ProfileAuthenticator) -> None:
-    """Check the settings, and ask the source in the background whether it answers.
+    """Check the settings, show the label, and ask the source in the background whether it answers.
 
     Raises
     ------
@@ -57,6 +59,8 @@ def check_at_start(authenticator: ProfileAuthenticator) -> None:
     try:
         authenticator.check_settings()
         check_menu(authenticator.config, authenticator.log)
+        if isinstance(authenticator.parent, JupyterHub):
+            show_label(authenticator.parent)
     except TraitError as error:
         end_hub(authenticator, error)
         raise

@@ -99,6 +99,16 @@ def _parse_entry(slug: object, menu: Sequence[Mapping[str, Any]]) -> Mapping[str
     raise OptionsError(_ENTRY, f"{slug!r} is not on the menu")
 
 
+def names_image(user_options: object) -> bool:
+    """Tell whether options, which have been parsed, hold something that the user has typed.
+
+    That is an image, or whatever else the operator's ``unlisted_choice`` takes.
+    """
+    return isinstance(user_options, dict) and any(
+        str(key).endswith(_UNLISTED) and value for key, value in user_options.items()
+    )
+
+
 def _check_unlisted(key: str, value: str, rule: Mapping[str, Any]) -> None:
     if not rule.get("enabled"):
         raise OptionsError(key, "takes no value of your own")

@@ -37,6 +37,12 @@ _apt:x:42:65534::/nonexistent:/usr/sbin/nologin
 nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 """  # noqa: S105 - the lines of a file, no password
 
+#: The user of most notebook images: of the Docker Stacks, repo2docker, Zero to JupyterHub. The
+#: start.sh of the former ends without a word where nobody has that name
+#: (https://github.com/jupyter/docker-stacks/pull/1649).
+_IMAGE_USER = "jovyan"
+_IMAGE_PASSWD = f"{_IMAGE_USER}:x:1000:100::/home/jovyan:/bin/bash\n"  # no password either
+
 _SYSTEM_GROUP = """\
 root:x:0:
 daemon:x:1:
@@ -124,10 +130,12 @@ def build_passwd(profile: Profile) -> str:
     system = _without(
         _SYSTEM_PASSWD, lambda name, uid: uid == profile.uid or name == profile.username
     )
-    return (
-        f"{system}{profile.username}:x:{profile.uid}:{profile.gid}:"
-        f"{_gecos(profile.full_name)}:{profile.home}:{profile.shell}\n"
+    own = (
+        f"{profile.username}:x:{profile.uid}:{profile.gid}:"
+        f"{gecos(profile.full_name)}:{profile.home}:{profile.shell}\n"
     )
+    # Last: who looks for the id finds the user, whose it may be.
+    return system + own + ("" if profile.username == _IMAGE_USER else _IMAGE_PASSWD)
 
 
 def build_group(profile: Profile) -> str:
@@ -147,7 +155,8 @@ def _without(lines: str, is_taken: Callable[[str, int], bool]) -> str:
     return "".join(kept)
 
 
-def _gecos(full_name: str) -> str:
+def gecos(full_name: str) -> str:
+    """Return a name as it may stand in passwd(5)."""
     # A colon would end the field, a comma starts the next part of GECOS, a newline the next line.
     return " ".join(
         "".join(c if c.isprintable() and c not in ":," else " " for c in full_name).split()

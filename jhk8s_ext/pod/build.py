@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jhk8s_ext.errors import ConfigError, IdentityError
 from jhk8s_ext.pod.accounts import build_accounts
-from jhk8s_ext.pod.chosen import add_chosen, build_chosen
+from jhk8s_ext.pod.chosen import build_chosen
+from jhk8s_ext.pod.delivery import build_delivery
 from jhk8s_ext.pod.fragment import NOTEBOOK, PodFragment, merge_fragments
+from jhk8s_ext.pod.git import build_git
 from jhk8s_ext.pod.home import build_home
+from jhk8s_ext.pod.home_files import check_home_files
+from jhk8s_ext.pod.managed_home import build_provisioner, manage_home
 from jhk8s_ext.pod.secrets import split_secrets
+from jhk8s_ext.pod.security import build_security, check_sudo
+from jhk8s_ext.pod.ssh import build_ssh
 from jhk8s_ext.pod.start_spec import build_start, build_start_spec
+from jhk8s_ext.pod.volume_mounts import build_extra_mounts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +27,15 @@ if TYPE_CHECKING:
     from jhk8s_ext.identity.profile import Profile
     from jhk8s_ext.menu.choice import Choice
     from jhk8s_ext.pod.fragment import Manifest
+    from jhk8s_ext.pod.git import GitSettings
     from jhk8s_ext.pod.home import HomeSettings
+    from jhk8s_ext.pod.label import Label
+    from jhk8s_ext.pod.provisioner import Provisioner
     from jhk8s_ext.pod.secrets import ServerSecret
+    from jhk8s_ext.pod.security import SecuritySettings
+    from jhk8s_ext.pod.ssh import SshSettings
+    from jhk8s_ext.pod.start_spec import StartSettings
+    from jhk8s_ext.pod.volumes import VolumeSettings
 
 #: What the API server takes in all annotations of one object together
 #: (TotalAnnotationSizeLimitB of apimachinery).
@@ -36,43 +50,79 @@ class PodSettings:
     ----------
     home
         How homes are kept.
+    provisioner
+        Who makes homes that are missing, None for nobody.
+    volumes
+        What is mounted beside them.
+    start
+        The start in the container.
     start_command
-        Command of the shim in the image; the server's command and arguments follow it.
-    working_directory
-        Where the server starts; empty for the home.
-    unset
-        Environment variables that end with the shim.
+        Command of the shim; the server's command and arguments follow it.
+    shim_config_map
+        Name of the ConfigMap with the shim, empty where nothing of the pod needs it.
+    mounts_shim
+        Whether the notebook container has the shim from there.
+    entrypoint
+        The image's own, which runs between the shim and the server; empty for none.
+    security
+        As whom the container starts, and what it may.
+    label
+        What tells the user which container this is.
+    git
+        Who makes commits, and the tokens for git servers.
+    ssh
+        The keys of hosts, and how to connect to them.
     """
 
     home: HomeSettings
+    provisioner: Provisioner | None
+    volumes: VolumeSettings
+    start: StartSettings
     start_command: Sequence[str]
-    working_directory: str
-    unset: Sequence[str]
+    shim_config_map: str
+    mounts_shim: bool
+    entrypoint: Sequence[str]
+    security: SecuritySettings
+    label: Label | None
+    git: GitSettings
+    ssh: SshSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltPod:
-    """The pod, and the Secret that has to be there before it."""
+    """The pod, and what has to be there before it.
+
+    Parameters
+    ----------
+    manifest
+        The pod.
+    secret
+        With what nobody else may read.
+    own_claims
+        Names of the claims in it that are the user's own.
+    """
 
     manifest: Manifest
     secret: ServerSecret
+    own_claims: Sequence[str]
 
 
-def build_pod(
+def build_pod(  # noqa: PLR0913 - by keyword
     manifest: Manifest,
     profile: Profile,
     settings: PodSettings,
     *,
     pvc_name: str,
+    pvc_is_own: bool = True,
     choice: Choice | None = None,
 ) -> BuiltPod:
-    """Make a pod run as the profile, rootless.
+    """Make a pod run as the profile.
 
     The profile alone decides the notebook's uid and gid and the pod's ``fsGroup``, and adds its
     groups to those that the operator lists. Anything else that the operator configured stays;
-    where it stands in the way, nothing is started. Without other wishes of the operator's the
-    notebook container satisfies the Pod Security Standard "restricted" (with homes on a claim:
-    inline NFS and hostPath volumes are outside of it).
+    where it stands in the way, nothing is started. Without other wishes of the operator's, a start
+    as root being one, the notebook container satisfies the Pod Security Standard "restricted" (with
+    homes on a claim: inline NFS and hostPath volumes are outside of it).
 
     Parameters
     ----------
@@ -84,6 +134,8 @@ def build_pod(
         The operator's wishes.
     pvc_name
         KubeSpawner's name for the user's own claim.
+    pvc_is_own
+        Whether that is one claim for each user.
     choice
         What the user chose from our menu, where there is one.
 
@@ -97,24 +149,45 @@ def build_pod(
     pod = copy.deepcopy(manifest)
     spec = pod["spec"]
     notebook = next(c for c in spec["containers"] if c["name"] == NOTEBOOK)
-    home = build_home(profile, settings.home, pvc_name)
+    operators = _operators(pod, notebook)
+    home = build_home(profile, settings.home, pvc_name, pvc_is_own=pvc_is_own)
+    extra = build_extra_mounts(
+        profile,
+        settings.volumes,
+        home,
+        pvc_name=pvc_name,
+        present=[*operators.volumes, *home.fragment.volumes],
+        pvc_is_own=pvc_is_own,
+    )
+    home = replace(
+        home, links=[*home.links, *extra.links], is_shared=home.is_shared or extra.is_shared
+    )
+    check_home_files(settings.start.files, home.links)
+    check_sudo(profile, home, settings.security)
+    git = build_git(profile, settings.git, secret_name(pod["metadata"]["name"]))
+    ssh = build_ssh(settings.ssh)
     document = build_start_spec(
         profile,
         home,
-        working_directory=settings.working_directory,
-        unset=settings.unset,
+        home_settings=settings.home,
+        start=settings.start,
+        extra_gids=_extra_gids(operators, profile) if settings.start.as_root else (),
+        git_credentials=git.credentials,
+        label=settings.label,
         choice=choice,
     )
-    fragments = [
-        _operators(pod, notebook),
-        build_accounts(profile),
-        home.fragment,
-        build_start(document),
-    ]
-    env = notebook.get("env", [])
+    fragments = [operators, home.fragment, extra.fragment]
+    fragments += [build_start(document, {**git.files, **ssh.files}), git.fragment, ssh.fragment]
+    if not settings.start.as_root:
+        fragments.append(build_accounts(profile))
+    if settings.mounts_shim:
+        fragments.append(build_delivery(settings.shim_config_map))
+    if settings.provisioner is not None:
+        managed = manage_home(profile, settings.provisioner, home, settings.home, pvc_name)
+        gids, shim = _united_gids(operators, profile), settings.shim_config_map
+        fragments.append(build_provisioner(managed, gids=gids, shim_config_map=shim))
     if choice is not None:
         fragments.append(build_chosen(choice))
-        env = add_chosen(env, choice)
     fragment = merge_fragments(fragments)
     _check_annotations(profile, fragment)
 
@@ -123,21 +196,43 @@ def build_pod(
     spec["securityContext"] = dict(fragment.pod_security) | {
         "supplementalGroups": _united_gids(fragment, profile)
     }
-    environment, secret = split_secrets(env, secret_name(pod["metadata"]["name"]))
+    if fragment.init_containers:
+        spec["initContainers"] = list(fragment.init_containers)
+    environment, secret = split_secrets(
+        _environment(notebook, fragment),
+        secret_name(pod["metadata"]["name"]),
+        fragment.secrets,
+        fragment.secret_files,
+    )
     notebook.update(
         {
             "env": environment,
             "volumeMounts": list(fragment.mounts),
             "command": list(settings.start_command),
-            "args": [*notebook.get("command", []), *notebook.get("args", [])],
+            "args": _arguments(notebook, settings.entrypoint),
             # A working directory in the home would have to be made by somebody who may, and
             # root may not: the shim changes to it as the user.
             "workingDir": "/",
-            "securityContext": _container_security(notebook, profile),
+            "securityContext": build_security(notebook, profile, settings.security),
         }
     )
     notebook.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
-    return BuiltPod(manifest=pod, secret=secret)
+    own_claims = dict.fromkeys(name for name in (home.own_claim, *extra.own_claims) if name)
+    return BuiltPod(manifest=pod, secret=secret, own_claims=tuple(own_claims))
+
+
+def _arguments(notebook: Manifest, entrypoint: Sequence[str]) -> list[str]:
+    """Return the shim's arguments: what it starts."""
+    command = [*notebook.get("command", []), *notebook.get("args", [])]
+    # Without any the shim knows what to start, and an entry point does not.
+    return [*entrypoint, *(command or (["jupyterhub-singleuser"] if entrypoint else []))]
+
+
+def _environment(notebook: Manifest, fragment: PodFragment) -> list[Manifest]:
+    operators = notebook.get("env", [])
+    taken = {entry["name"] for entry in operators}
+    # Ours first, so that the operator's variables may refer to them.
+    return [*(each for each in fragment.environment if each["name"] not in taken), *operators]
 
 
 def secret_name(pod_name: str) -> str:
@@ -161,6 +256,7 @@ def _operators(pod: Manifest, notebook: Manifest) -> PodFragment:
         mounts=notebook.get("volumeMounts") or [],
         annotations=pod["metadata"].get("annotations") or {},
         pod_security=security,
+        init_containers=pod["spec"].get("initContainers") or [],
     )
 
 
@@ -169,24 +265,16 @@ def _united_gids(fragment: PodFragment, profile: Profile) -> list[int]:
     return list(dict.fromkeys(wanted))
 
 
-def _container_security(notebook: Manifest, profile: Profile) -> Manifest:
-    wanted = dict(notebook.get("securityContext") or {})
-    if wanted.get("runAsNonRoot") is False:
+def _extra_gids(operators: PodFragment, profile: Profile) -> list[int]:
+    """Return the operator's groups, which a start as root has to join for the user."""
+    gids = list(dict.fromkeys(operators.pod_security.get("supplementalGroups", [])))
+    if 0 in gids:
         raise ConfigError(
-            "KubeSpawner.container_security_context",
-            "runAsNonRoot may not be false where servers run as their users",
+            "KubeSpawner.supplemental_gids",
+            "0 is the group of root's own files, which may not be the user's where "
+            "ProfileKubeSpawner.start_as is 'root'",
         )
-    # The API refuses a privileged container that may not escalate.
-    escalation = {} if wanted.get("privileged") else {"allowPrivilegeEscalation": False}
-    return {
-        **escalation,
-        "capabilities": {"drop": ["ALL"]},
-        "seccompProfile": {"type": "RuntimeDefault"},
-        **wanted,
-        "runAsNonRoot": True,
-        "runAsUser": profile.uid,
-        "runAsGroup": profile.gid,
-    }
+    return [gid for gid in gids if gid not in profile.gids]
 
 
 def _check_annotations(profile: Profile, fragment: PodFragment) -> None:

@@ -9,40 +9,23 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jhk8s_ext.errors import ConfigError
 from jhk8s_ext.pod.fragment import PodFragment
+from jhk8s_ext.pod.template import expand_fields, names_user, user_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jhk8s_ext.identity.profile import Profile
     from jhk8s_ext.pod.fragment import Manifest
+    from jhk8s_ext.pod.home_links import HomeLink
 
 #: Settings that messages of this module name.
 _SETTING = "ProfileKubeSpawner"
 
-_FIELD = re.compile(r"\{([^{}]*)\}")
-_MODE = re.compile(r"0?[0-7]{3}")
+#: Name of the volume of homes in the pod.
+HOME_VOLUME = "jhk8s-homes"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HomeLink:
-    """A name in the ephemeral home that leads into the real one.
-
-    Parameters
-    ----------
-    path
-        Relative to the ephemeral home.
-    target
-        Relative to the real home; ``.`` is the real home itself.
-    kind
-        ``directory``: made where missing. ``file``: only its folder is made.
-    mode
-        Permissions of a directory that is made, as octal text.
-    """
-
-    path: str
-    target: str
-    kind: Literal["directory", "file"]
-    mode: str
+#: Permissions, or an umask, as octal text.
+MODE = re.compile(r"0?[0-7]{3}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +40,8 @@ class HomeSettings:
     subdirectory
         The user's home inside the volume, with the same fields; empty where the volume is the
         user's alone.
+    sub_path
+        Whether the pod has the user's subdirectory alone, and not the whole volume.
     layout
         ``direct``: the real home is mounted as the home. ``linked``: it is mounted apart, below
         ``mount_root``, and links lead to it from a home that lasts as long as the pod.
@@ -64,13 +49,24 @@ class HomeSettings:
         Absolute path.
     links
         For the linked layout.
+    wait_seconds
+        How long the container waits for a home that is not there yet.
+    skeleton
+        Directory of the image whose files are copied into the home where they are missing; empty
+        for none.
+    umask
+        Of the server, as octal text; empty for the container's.
     """
 
     volume: Mapping[str, Any]
     subdirectory: str
+    sub_path: bool
     layout: Literal["direct", "linked"]
     mount_root: str
     links: Sequence[HomeLink]
+    wait_seconds: int
+    skeleton: str
+    umask: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +85,10 @@ class Home:
         The real home, where it is mounted apart.
     links
         From the home into the store.
+    is_shared
+        Whether homes of others are mounted in this pod too.
+    own_claim
+        Name of the claim, where it is the user's own; empty elsewhere.
     """
 
     fragment: PodFragment
@@ -96,14 +96,29 @@ class Home:
     kind: Literal["direct", "ephemeral"]
     store: str | None
     links: Sequence[HomeLink]
+    is_shared: bool
+    own_claim: str
 
 
-def build_home(profile: Profile, settings: HomeSettings, pvc_name: str) -> Home:
+def build_home(
+    profile: Profile, settings: HomeSettings, pvc_name: str, *, pvc_is_own: bool = True
+) -> Home:
     """Mount the profile's home.
 
-    Where homes share one volume it is mounted whole, never by subPath: the kubelet looks at a
-    subPath as root, which an export that squashes root answers with "permission denied". Only
-    the user steps from the export into the home.
+    Where homes share one volume it is mounted whole, unless the operator asks for a subPath: the
+    kubelet looks at a subPath as root, which an export that squashes root answers with "permission
+    denied". Only the user steps from the export into the home.
+
+    Parameters
+    ----------
+    profile
+        The user.
+    settings
+        The operator's wishes.
+    pvc_name
+        Of the claim that KubeSpawner makes.
+    pvc_is_own
+        Whether it makes one for each user.
 
     Raises
     ------
@@ -118,75 +133,128 @@ def build_home(profile: Profile, settings: HomeSettings, pvc_name: str) -> Home:
             kind="ephemeral",
             store=None,
             links=(),
+            is_shared=False,
+            own_claim="",
         )
-    fields = {
-        "username": profile.username,
-        "uid": str(profile.uid),
-        "gid": str(profile.gid),
-        "pvc_name": pvc_name,
-    }
+    fields = user_fields(profile, pvc_name)
     subdirectory = expand_fields(f"{_SETTING}.home_subdirectory", settings.subdirectory, fields)
     if subdirectory and (subdirectory == "." or not is_inner_path(subdirectory)):
         raise ConfigError(
             f"{_SETTING}.home_subdirectory", f"{subdirectory!r} is not a path inside the volume"
         )
+    if settings.sub_path and not subdirectory:
+        raise ConfigError(f"{_SETTING}.home_sub_path", "needs home_subdirectory, which is empty")
+    check_source(f"{_SETTING}.home_volume", settings.volume)
     source = expand_fields(f"{_SETTING}.home_volume", dict(settings.volume), fields)
-    volume = {"name": "jhk8s-homes", **source}
-    if settings.layout == "direct":
-        return _direct_home(profile, volume, subdirectory)
-    return _linked_home(profile, settings, volume, subdirectory)
-
-
-def _direct_home(profile: Profile, volume: Manifest, subdirectory: str) -> Home:
-    mount_path = profile.home.removesuffix(f"/{subdirectory}") if subdirectory else profile.home
-    if posixpath.join(mount_path, subdirectory).rstrip("/") != profile.home or mount_path in (
-        "",
-        "/",
-    ):
-        raise ConfigError(
-            f"{_SETTING}.home_subdirectory",
-            f"{subdirectory!r} is not the end of the home {profile.home!r}, as home_layout "
-            "'direct' needs: set home_layout to 'linked', or home_template of the authenticator",
-        )
-    return Home(
-        fragment=_home_volume(profile, volume, mount_path, is_own=not subdirectory),
-        path=profile.home,
-        kind="direct",
-        store=None,
-        links=(),
+    real = _RealHome(
+        profile=profile,
+        settings=settings,
+        volume={"name": HOME_VOLUME, **source},
+        subdirectory=subdirectory,
+        has_own_volume=names_user(settings.volume, pvc_is_own=pvc_is_own),
     )
+    return real.direct() if settings.layout == "direct" else real.linked()
 
 
-def _linked_home(
-    profile: Profile, settings: HomeSettings, volume: Manifest, subdirectory: str
-) -> Home:
-    store = posixpath.join(settings.mount_root, subdirectory or profile.username)
-    mount_path = settings.mount_root if subdirectory else store
-    # Mount points are made by root, which may write neither to the export nor in the home.
-    if _is_within(posixpath.dirname(profile.home), mount_path) or _is_within(
-        mount_path, profile.home
-    ):
-        raise ConfigError(
-            f"{_SETTING}.home_mount_root",
-            f"the real home at {mount_path!r} is in the way of the home {profile.home!r}",
-        )
-    real = _home_volume(profile, volume, mount_path, is_own=not subdirectory)
-    ephemeral = _ephemeral_home(profile)
-    return Home(
-        fragment=PodFragment(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RealHome:
+    profile: Profile
+    settings: HomeSettings
+    volume: Manifest
+    subdirectory: str
+    #: Whether the volume is another one for each user.
+    has_own_volume: bool
+
+    def direct(self) -> Home:
+        home = self.profile.home
+        if self.settings.sub_path or not self.subdirectory:
+            mount_path, rest = home, ""
+        else:
+            mount_path, rest = home.removesuffix(f"/{self.subdirectory}"), self.subdirectory
+        if posixpath.join(mount_path, rest).rstrip("/") != home or mount_path in ("", "/"):
+            raise ConfigError(
+                f"{_SETTING}.home_subdirectory",
+                f"{self.subdirectory!r} is not the end of the home {home!r}, as home_layout "
+                "'direct' needs: set home_layout to 'linked', or home_template of the "
+                "authenticator",
+            )
+        return self._home(self._mounted(mount_path), store=None)
+
+    def linked(self) -> Home:
+        profile, root = self.profile, self.settings.mount_root
+        store = posixpath.join(root, self.subdirectory or profile.username)
+        mount_path = root if self.subdirectory and not self.settings.sub_path else store
+        # Mount points are made by root, which may neither write to the export nor in the home.
+        if is_within(posixpath.dirname(profile.home), mount_path) or is_within(
+            mount_path, profile.home
+        ):
+            raise ConfigError(
+                f"{_SETTING}.home_mount_root",
+                f"the real home at {mount_path!r} is in the way of the home {profile.home!r}",
+            )
+        real, ephemeral = self._mounted(mount_path), _ephemeral_home(profile)
+        fragment = PodFragment(
             origin=f"{_SETTING}.home_volume",
             volumes=[*ephemeral.volumes, *real.volumes],
             mounts=[*ephemeral.mounts, *real.mounts],
             pod_security=real.pod_security,
-        ),
-        path=profile.home,
-        kind="ephemeral",
-        store=store,
-        links=settings.links,
-    )
+        )
+        return self._home(fragment, store=store)
+
+    def _home(self, fragment: PodFragment, *, store: str | None) -> Home:
+        settings = self.settings
+        has_own_folder = settings.sub_path and names_user(settings.subdirectory, pvc_is_own=False)
+        claim = self.volume.get("persistentVolumeClaim", {}).get("claimName", "")
+        return Home(
+            fragment=fragment,
+            path=self.profile.home,
+            kind="direct" if store is None else "ephemeral",
+            store=store,
+            links=() if store is None else settings.links,
+            is_shared=not (self.has_own_volume or has_own_folder),
+            own_claim=claim if self.has_own_volume else "",
+        )
+
+    def _mounted(self, mount_path: str) -> PodFragment:
+        # The root folder of a fresh disk is root's: fsGroup opens it to the user, and
+        # OnRootMismatch keeps the kubelet from walking through everything in it at each start. On
+        # a volume with other people's homes neither may happen.
+        is_own = not self.subdirectory or self.has_own_volume
+        opens = is_own and "persistentVolumeClaim" in self.volume
+        sub_path = {"subPath": self.subdirectory} if self.settings.sub_path else {}
+        return PodFragment(
+            origin=f"{_SETTING}.home_volume",
+            volumes=[self.volume],
+            mounts=[{"name": HOME_VOLUME, "mountPath": mount_path, **sub_path}],
+            pod_security=(
+                {"fsGroup": self.profile.gid, "fsGroupChangePolicy": "OnRootMismatch"}
+                if opens
+                else {}
+            ),
+        )
 
 
-def _is_within(path: str, folder: str) -> bool:
+def check_source(setting: str, source: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` where a mapping is not one volume source.
+
+    Parameters
+    ----------
+    setting
+        Where it stands, for the message.
+    source
+        As ``{"nfs": {...}}``.
+    """
+    if len(source) != 1 or not all(isinstance(value, dict) for value in source.values()):
+        raise ConfigError(
+            setting, "is not one Kubernetes volume source, as {'nfs': {'server': ..., 'path': ...}}"
+        )
+    claim = source.get("persistentVolumeClaim")
+    if claim is not None and not isinstance(claim.get("claimName"), str):
+        raise ConfigError(f"{setting}.persistentVolumeClaim.claimName", "is missing, or no text")
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Say whether an absolute path is a folder, or lies in it."""
     return f"{path}/".startswith(f"{folder}/")
 
 
@@ -204,76 +272,6 @@ def _ephemeral_home(profile: Profile) -> PodFragment:
     )
 
 
-def _home_volume(
-    profile: Profile, volume: Manifest, mount_path: str, *, is_own: bool
-) -> PodFragment:
-    # The root folder of a fresh disk is root's: fsGroup opens it to the user, and OnRootMismatch
-    # keeps the kubelet from walking through everything in it at each start. On a volume with
-    # other people's homes neither may happen.
-    opens = is_own and "persistentVolumeClaim" in volume
-    return PodFragment(
-        origin=f"{_SETTING}.home_volume",
-        volumes=[volume],
-        mounts=[{"name": volume["name"], "mountPath": mount_path}],
-        pod_security=(
-            {"fsGroup": profile.gid, "fsGroupChangePolicy": "OnRootMismatch"} if opens else {}
-        ),
-    )
-
-
-def parse_home_links(table: Mapping[str, Any]) -> tuple[HomeLink, ...]:
-    """Parse the operator's link table.
-
-    Parameters
-    ----------
-    table
-        Path in the home to the target in the real home: a text, which is a directory, or an
-        object with ``target`` and optionally ``kind`` and ``mode``.
-
-    Raises
-    ------
-    ConfigError
-        If a path leaves the home or leads through another link, or a key, kind or mode is not
-        known.
-    """
-    links = tuple(
-        _parse_link(f"{_SETTING}.home_links[{path!r}]", path, value)
-        for path, value in table.items()
-    )
-    for link in links:
-        if outer := next((o.path for o in links if link.path.startswith(f"{o.path}/")), None):
-            raise ConfigError(
-                f"{_SETTING}.home_links[{link.path!r}]",
-                f"lies inside the link {outer!r}: make it in the real home instead",
-            )
-    return links
-
-
-def _parse_link(setting: str, path: object, value: object) -> HomeLink:
-    entry = {"target": value} if isinstance(value, str) else value
-    if not isinstance(entry, dict):
-        raise ConfigError(setting, f"expected a text or an object, not {value!r}")
-    if unknown := entry.keys() - {"target", "kind", "mode"}:
-        raise ConfigError(setting, f"unknown key {min(map(str, unknown))!r}")
-    target, kind, mode = (
-        entry.get("target"),
-        entry.get("kind", "directory"),
-        entry.get("mode", "0700"),
-    )
-    # YAML reads a name such as 2027 as a number.
-    if not isinstance(path, str) or path == "." or not is_inner_path(path):
-        raise ConfigError(setting, f"{path!r} is not a path inside the home")
-    if not isinstance(target, str) or not is_inner_path(target):
-        raise ConfigError(f"{setting}.target", f"{target!r} is not a path inside the real home")
-    if kind not in ("directory", "file"):
-        raise ConfigError(f"{setting}.kind", f"{kind!r} is neither 'directory' nor 'file'")
-    if kind == "file" and target == ".":
-        raise ConfigError(f"{setting}.target", "the real home is no file")
-    if not isinstance(mode, str) or not _MODE.fullmatch(mode):
-        raise ConfigError(f"{setting}.mode", f"{mode!r} is not octal text such as '0700'")
-    return HomeLink(path=path, target=target, kind=kind, mode=mode)
-
-
 def is_inner_path(path: str) -> bool:
     """Say whether a relative path stays inside its folder."""
     return (
@@ -286,30 +284,6 @@ def is_inner_path(path: str) -> bool:
     )
 
 
-def expand_fields(setting: str, template: Any, fields: Mapping[str, str]) -> Any:
-    """Replace ``{field}`` in every text of a template, once.
-
-    Values are never expanded again, whatever they hold.
-
-    Raises
-    ------
-    ConfigError
-        If the template holds a field that is not in ``fields``.
-    """
-    if isinstance(template, dict):
-        return {key: expand_fields(setting, value, fields) for key, value in template.items()}
-    if isinstance(template, list):
-        return [expand_fields(setting, value, fields) for value in template]
-    if not isinstance(template, str):
-        return template
-
-    def replace(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if name not in fields:
-            raise ConfigError(
-                setting,
-                f"unknown field {match.group()} in {template!r}; known are {sorted(fields)}",
-            )
-        return fields[name]
-
-    return _FIELD.sub(replace, template)
+def is_plain_path(path: str) -> bool:
+    """Say whether a path is absolute, not the root folder, and has no part to be resolved."""
+    return path.startswith("/") and path[1:] != "." and is_inner_path(path[1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ class ServerSecret:
 
 
 def split_secrets(
-    environment: Iterable[Manifest], secret_name: str
+    environment: Iterable[Manifest],
+    secret_name: str,
+    secrets: Mapping[str, str],
+    files: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[list[Manifest], ServerSecret]:
     """Move what is secret out of a container's environment.
 
@@ -54,6 +58,10 @@ def split_secrets(
         The container's ``env``, each entry with a literal ``value`` or a ``valueFrom``.
     secret_name
         Name of the Secret that takes the values.
+    secrets
+        Variables that are secret from the beginning, by name; in the place of any literal.
+    files
+        What the Secret holds beside variables, by key.
 
     Returns
     -------
@@ -63,14 +71,17 @@ def split_secrets(
         The values.
     """
     public: list[Manifest] = []
-    values: dict[str, str] = {}
+    values = {**files, **secrets}
     for entry in environment:
         name = entry["name"]
+        if name in secrets:
+            continue
         if name in SECRET_VARIABLES and "value" in entry:
             values[name] = entry["value"]
             public.append({"name": name, "valueFrom": _reference(secret_name, name)})
         else:
             public.append(entry)
+    public += [{"name": name, "valueFrom": _reference(secret_name, name)} for name in secrets]
     return public, ServerSecret(name=secret_name, values=values)
 
 

@@ -1,6 +1,7 @@
 """The start shim: ``jhk8s-start [COMMAND ARGUMENT...]`` becomes the notebook server.
 
-``jhk8s-start --version`` prints its version, and starts nothing.
+``jhk8s-start --version`` prints its version, and starts nothing. `home_commands` has what it does
+with homes, in containers of their own.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from .apply import apply_plan
 from .exits import INTERNAL_ERROR, StartError
 from .facts import look_up_facts
 from .plan import build_plan
-from .report import report, write_termination_log
+from .report import Log, report, write_termination_log
 from .server import become_server, relocate_home
-from .spec import DEFAULT_PATH, read_spec
+from .spec import DEFAULT_PATH
+from .spec_parser import read_spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,26 +57,37 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], root: str) -> int:
     int
         One of the codes in `exits`.
     """
+    log = Log()
     try:
-        start(arguments, environ, root)
+        if arguments and arguments[0].startswith("--") and arguments[0].endswith("-home"):
+            from .home_commands import run_home_command  # noqa: PLC0415 - no start needs it
+
+            run_home_command(arguments)
+            return 0
+        start(arguments, environ, root, log)
     except StartError as error:
         sentence, exit_code = error.sentence, error.exit_code
     except Exception as error:  # noqa: BLE001 - whatever it is, the user is told in one sentence
+        from traceback import format_exc  # noqa: PLC0415 - slow to import
+
         sys.excepthook(*sys.exc_info())
+        log.keep(format_exc())
         sentence = f"an internal error, please report it: {type(error).__name__}: {error}"
         exit_code = INTERNAL_ERROR
     report(sentence)
-    write_termination_log(sentence, environ, root)
+    write_termination_log(sentence, environ, root, log.lines)
     return exit_code
 
 
-def start(arguments: Sequence[str], environ: Mapping[str, str], root: str) -> NoReturn:
+def start(arguments: Sequence[str], environ: Mapping[str, str], root: str, log: Log) -> NoReturn:
     """Read, plan, apply, and become the server.
 
     Parameters
     ----------
     arguments, environ, root
         As for `run`.
+    log
+        For what is worth a sentence.
 
     Raises
     ------
@@ -83,8 +96,8 @@ def start(arguments: Sequence[str], environ: Mapping[str, str], root: str) -> No
     """
     spec = read_spec(root.rstrip("/") + (environ.get("JHK8S_START_SPEC") or DEFAULT_PATH))
     plan = build_plan(spec, environ, look_up_facts(), arguments)
-    apply_plan(plan, root, report)
-    become_server(plan.command, relocate_home(plan.environ, root))
+    served = apply_plan(plan, root, log.report, given=environ)
+    become_server(plan.command, relocate_home(served, root))
 
 
 if __name__ == "__main__":

@@ -1,45 +1,67 @@
-"""Carry out a plan's steps on the file system, as the user.
-
-Every action can be interrupted anywhere and repeated: a container that is restarted finds the home
-that the one before it left.
-"""
-
-# ruff: noqa: PTH101, PTH102, PTH104, PTH108, PTH112, PTH115, PTH116, PTH120, PTH123, PTH211
-# Importing pathlib would take as long as all the rest of the shim.
+"""Carry out a plan's steps on the file system, in order."""
 
 from __future__ import annotations
 
+import errno
+import json
 import os
-import stat
 
-from .exits import StartError
-from .plan import (
+from .actions import (
+    AllowSudo,
+    BecomeUser,
     ChangeDirectory,
+    CopySkeleton,
     MakeDirectories,
     MakeHome,
     MakeLink,
     MoveAside,
+    RunHooks,
+    SetUmask,
+    TryWriting,
     UseDirectory,
+    WriteAccounts,
+    WriteFiles,
+    WriteGitCredentials,
     WriteNotice,
 )
-from .spec import is_within
+from .context import Context, StepError
+from .directories import make_all, make_home, try_writing, use_directory
+from .exits import (
+    HOME_FULL,
+    HOME_MISSING,
+    HOME_NOT_PERMITTED,
+    HOME_OVER_QUOTA,
+    StartError,
+)
+from .links import make_link, move_out_of_use
+from .notice import write_notice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from .plan import Action, Plan, Step
+    from .actions import Action, Plan, Step
 
-_HOME_MODE = 0o700
-_HOME_PARENT_MODE = 0o755
-_NOTICE_MODE = 0o644
+_NOTICES = "JHK8S_NOTICES"
+#: Action to the number of an error to an exit code that says more than the step's own.
+_EXIT_CODES: dict[type, dict[int, int]] = {
+    UseDirectory: {
+        errno.ENOENT: HOME_MISSING,
+        errno.ENOTDIR: HOME_MISSING,
+        errno.EACCES: HOME_NOT_PERMITTED,
+        errno.EPERM: HOME_NOT_PERMITTED,
+    },
+    MakeHome: {errno.ENOSPC: HOME_FULL, errno.EDQUOT: HOME_OVER_QUOTA},
+}
+_NOTICES_CHARACTERS = 8000  # the kernel takes 128 KiB in one variable, and a page less
 
 
-class StepError(Exception):
-    """An action that the system would allow and that the shim declines, and why."""
-
-
-def apply_plan(plan: Plan, root: str, report: Callable[[str], None]) -> None:
+def apply_plan(
+    plan: Plan,
+    root: str,
+    report: Callable[[str], None],
+    given: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """Take the steps of a plan in order.
 
     Parameters
@@ -51,186 +73,139 @@ def apply_plan(plan: Plan, root: str, report: Callable[[str], None]) -> None:
     report
         Is called with a sentence for each warning, each thing moved aside and each optional step
         that failed.
+    given
+        The environment of the container, for steps that need what the server does not get.
+
+    Returns
+    -------
+    dict
+        The server's environment: the plan's, as the steps have changed it. ``JHK8S_NOTICES`` is a
+        JSON list of the sentences that the user should read in the server's page.
 
     Raises
     ------
     StartError
         Where an essential step failed, with that step's exit code.
     """
+    context = Context(root.rstrip("/"), report, dict(plan.environ), given)
     for warning in plan.warnings:
-        report(warning)
+        context.notify(warning)
     for step in plan.steps:
-        _take_step(step, root, report)
+        _take_step(step, context)
+    if context.without_room:
+        from .elsewhere import keep_elsewhere  # noqa: PLC0415 - hardly any start needs it
+
+        keep_elsewhere(context)
+    if context.notices:
+        context.environ[_NOTICES] = _dump_notices(context.notices)
+    return context.environ
 
 
-def _take_step(step: Step, root: str, report: Callable[[str], None]) -> None:
+def _dump_notices(notices: list[str]) -> str:
+    """Write as many as fit, from the first one on, and how many others there are."""
+    text = ""
+    for count in range(len(notices) + 1):
+        left = len(notices) - count
+        longer = json.dumps([*notices[:count], *([f"{left} more in the log"] if left else [])])
+        if len(longer) > _NOTICES_CHARACTERS:
+            break
+        text = longer
+    return text
+
+
+def _take_step(step: Step, context: Context) -> None:
     try:
-        _perform(step.action, root.rstrip("/"), report)
+        _perform(step.action, context)
     except (OSError, StepError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
+        reason = (isinstance(error, OSError) and error.strerror) or error
         sentence = f"{step.origin}: cannot {step.purpose}: {reason}"
         if step.exit_code is not None:
-            raise StartError(sentence, step.exit_code) from error
-        report(f"{sentence}; the server starts all the same")
+            raise StartError(sentence, _exit_code(step, step.exit_code, error)) from error
+        context.notify(f"{sentence}; the server starts all the same")
 
 
-def _perform(action: Action, root: str, report: Callable[[str], None]) -> None:
-    if isinstance(action, UseDirectory):
-        _use_directory(root + action.path)
-    elif isinstance(action, MakeHome):
-        _make_home(root + action.path, action.uid)
-    elif isinstance(action, MakeDirectories):
-        _make_directories(root + action.path, action.mode)
-    elif isinstance(action, MoveAside):
-        _move_out_of_use(root + action.directory, action.name, action.today, report)
-    elif isinstance(action, MakeLink):
-        home, target = root + action.home, root + action.target
-        _make_link(home, action.name, target, action.today, report)
-    elif isinstance(action, WriteNotice):
-        _write_notice(root + action.path, action.text)
-    elif isinstance(action, ChangeDirectory):
-        os.chdir(root + action.path)
-    else:
+def _exit_code(step: Step, own: int, error: OSError | StepError) -> int:
+    """Tell apart what an administrator does something else about."""
+    codes = _EXIT_CODES.get(type(step.action), {})
+    return codes.get(error.errno or 0, own) if isinstance(error, OSError) else own
+
+
+def _perform(action: Action, context: Context) -> None:
+    perform = _PERFORMERS.get(type(action))
+    if perform is None:
         raise TypeError(f"no step is known that does {action!r}")
+    perform(action, context)
 
 
-def _use_directory(path: str) -> None:
-    os.stat(f"{path}/.")  # fails where the directory may not be entered
-    os.scandir(path).close()  # fails where it may not be listed
+def _change_directory(action: ChangeDirectory, context: Context) -> None:
+    os.chdir(context.root + action.path)
 
 
-def _make_home(path: str, uid: int) -> None:
-    _make_directories(os.path.dirname(path), _HOME_PARENT_MODE)
-    if _lstat(path) is None:
-        _make_directory(path, _HOME_MODE)
-    status = os.lstat(path)
-    if not stat.S_ISDIR(status.st_mode):
-        raise StepError("something that is not a directory is there")
-    if status.st_uid != uid:
-        raise StepError(f"it is there already and belongs to uid {status.st_uid}")
-    if stat.S_IMODE(status.st_mode) != _HOME_MODE:
-        os.chmod(path, _HOME_MODE)
+def _set_umask(action: SetUmask, _: Context) -> None:
+    os.umask(action.umask)
 
 
-def _make_directories(path: str, mode: int) -> None:
-    if os.path.isdir(path):
-        return
-    parent = os.path.dirname(path)
-    if parent != path:
-        _make_directories(parent, mode)
-    try:
-        _make_directory(path, mode)
-    except FileExistsError:
-        # Another server of this user may have been quicker.
-        if not os.path.isdir(path):
-            raise StepError(f"{path} is not a directory") from None
+# What most starts do without is imported by those that do not: reading a module takes a
+# millisecond of every start.
 
 
-def _make_directory(path: str, mode: int) -> None:
-    """Make a directory with `mode` in one call, whatever the umask.
+def _write_accounts(action: WriteAccounts, context: Context) -> None:
+    from .accounts import write_accounts  # noqa: PLC0415
 
-    A chmod afterwards would be lost to a kill in between, and would take away the setgid bit that
-    group directories hand down.
-    """
-    umask = os.umask(0)
-    try:
-        os.mkdir(path, mode)
-    finally:
-        os.umask(umask)
+    write_accounts(action, context)
 
 
-def _move_out_of_use(directory: str, name: str, today: str, report: Callable[[str], None]) -> None:
-    """Move aside what the user does not want in this start.
+def _allow_sudo(action: AllowSudo, context: Context) -> None:
+    from .sudo import allow_sudo  # noqa: PLC0415
 
-    A link is moved itself, wherever it leads. One on the way is followed inside of `directory`
-    alone: nobody expects that something elsewhere is moved. Who changes it meanwhile is the same
-    user, and gains nothing.
-    """
-    if name == ".":
-        raise StepError("it is all that lasts")
-    parent, _, last = f"{directory}/{name}".rpartition("/")
-    try:
-        os.lstat(f"{parent}/{last}")
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    real_parent = os.path.realpath(parent)
-    if not is_within(real_parent, os.path.realpath(directory)):
-        raise StepError(f"{parent} leads out of {directory}")
-    path = f"{real_parent}/{last}"
-    if _holds_mount(path):
-        raise StepError("something is mounted there, which would be moved along")
-    try:
-        aside = _move_aside(path, today)
-    except FileNotFoundError:
-        return  # another server of this user was quicker
-    report(f"{path} was moved aside for this start and is now {aside!r}")
+    allow_sudo(action, context)
 
 
-def _holds_mount(path: str) -> bool:
-    """Tell whether something is mounted at a path, or below it."""
-    # As proc(5) has it.
-    for character in "\\ \t\n":
-        path = path.replace(character, f"\\{ord(character):03o}")
-    with open("/proc/self/mountinfo", errors="surrogateescape") as file:
-        return any(is_within(line.split(" ")[4], path) for line in file)
+def _become_user(action: BecomeUser, context: Context) -> None:
+    from .identity import become_user  # noqa: PLC0415
+
+    become_user(action, context)
 
 
-def _make_link(
-    home: str, name: str, target: str, today: str, report: Callable[[str], None]
-) -> None:
-    *parents, last = name.split("/")
-    directory = home
-    for parent in parents:
-        directory = f"{directory}/{parent}"
-        status = _lstat(directory)
-        if status is not None and not stat.S_ISDIR(status.st_mode):
-            _make_way(directory, today, report)
-            status = None
-        if status is None:
-            _make_directory(directory, _HOME_MODE)
-    link = f"{directory}/{last}"
-    status = _lstat(link)
-    if status is not None and stat.S_ISLNK(status.st_mode):
-        if os.readlink(link) == target:
-            return
-        os.unlink(link)
-    elif status is not None:
-        _make_way(link, today, report)
-    os.symlink(target, link)
+def _run_hooks(action: RunHooks, context: Context) -> None:
+    from .hooks import run_hooks  # noqa: PLC0415
+
+    run_hooks(action, context)
 
 
-def _lstat(path: str) -> os.stat_result | None:
-    try:
-        return os.lstat(path)
-    except FileNotFoundError:
-        return None
+def _copy_skeleton(action: CopySkeleton, context: Context) -> None:
+    from .files import copy_skeleton  # noqa: PLC0415
+
+    copy_skeleton(action, context)
 
 
-def _make_way(path: str, today: str, report: Callable[[str], None]) -> None:
-    aside = _move_aside(path, today)
-    report(f"{path} was in the way of a link to what lasts and is now {aside!r}")
+def _write_files(action: WriteFiles, context: Context) -> None:
+    from .files import write_files  # noqa: PLC0415
+
+    write_files(action, context)
 
 
-def _move_aside(path: str, today: str) -> str:
-    """Give something a name that nothing else has, and return that."""
-    aside = f"{path} (moved {today})"
-    count = 1
-    while _lstat(aside) is not None:
-        count += 1
-        aside = f"{path} (moved {today}, {count})"
-    os.rename(path, aside)
-    return aside
+def _write_git_credentials(action: WriteGitCredentials, context: Context) -> None:
+    from .git_credentials import write_git_credentials  # noqa: PLC0415
+
+    write_git_credentials(action, context)
 
 
-def _write_notice(path: str, text: str) -> None:
-    content = text.encode()
-    status = _lstat(path)
-    if status is not None:
-        if not stat.S_ISREG(status.st_mode):
-            return  # the user's own; the notice is not worth moving it
-        with open(path, "rb") as file:
-            if file.read() == content:
-                return
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    with os.fdopen(os.open(path, flags, _NOTICE_MODE), "wb") as file:
-        file.write(content)
+_PERFORMERS: dict[type, Callable[..., None]] = {
+    UseDirectory: use_directory,
+    TryWriting: try_writing,
+    MakeHome: make_home,
+    MakeDirectories: make_all,
+    MoveAside: move_out_of_use,
+    MakeLink: make_link,
+    WriteNotice: write_notice,
+    ChangeDirectory: _change_directory,
+    SetUmask: _set_umask,
+    WriteAccounts: _write_accounts,
+    AllowSudo: _allow_sudo,
+    BecomeUser: _become_user,
+    RunHooks: _run_hooks,
+    CopySkeleton: _copy_skeleton,
+    WriteFiles: _write_files,
+    WriteGitCredentials: _write_git_credentials,
+}

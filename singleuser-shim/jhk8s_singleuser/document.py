@@ -102,6 +102,26 @@ class Node:
             raise self.refusal(f"{number} is not above 0")
         return number
 
+    def natural_number(self) -> int:
+        """Read a whole number, 0 included."""
+        number = self.integer()
+        if number < 0:
+            raise self.refusal(f"{number} is below 0")
+        return number
+
+    def boolean(self) -> bool:
+        """Read true or false."""
+        if not isinstance(self.value, bool):
+            raise self.refusal(f"{_show(self.value)} is neither true nor false")
+        return self.value
+
+    def account_field(self) -> str:
+        """Read a string that can be a field of passwd(5); it may be empty."""
+        text = self.text_or_empty()
+        if ":" in text or not text.isprintable():
+            raise self.refusal(f"{text!r} has a character that ends a field of /etc/passwd")
+        return text
+
     def positive_number(self) -> float:
         """Read a finite number above 0."""
         if not isinstance(self.value, (int, float)) or isinstance(self.value, bool):

@@ -21,6 +21,33 @@ BAD_HOME = 73
 BAD_STORE = 74
 """The directory that holds the user's lasting files cannot be used."""
 
+BAD_ACCOUNTS = 75
+"""The user's account cannot be written into the image's account files."""
+
+FAILED_HOOK = 76
+"""A hook of the image failed, and the operator wants none to."""
+
+BAD_LINK = 77
+"""A link without which the server shall not start cannot be made."""
+
+HOME_MISSING = 78
+"""The real home is not there, and nobody makes it."""
+
+HOME_NOT_PERMITTED = 79
+"""The real home is there, and the user may not enter it, list it or write in it."""
+
+HOME_FULL = 80
+"""There is no room on the volume of a home that has to be made."""
+
+HOME_OVER_QUOTA = 81
+"""The user's quota has no room for a home that has to be made."""
+
+HOME_NOT_MADE = 82
+"""The home of a first login cannot be made on the volume of all homes."""
+
+HOME_NOT_REMOVED = 83
+"""The home of a user who was removed cannot be archived or deleted; no server ends with it."""
+
 COMMAND_NOT_EXECUTABLE = 126
 """The server's command was found and cannot be run."""
 

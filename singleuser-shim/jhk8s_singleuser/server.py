@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .spec import StartSpec
 
 _OWN_PREFIX = "JHK8S_"
+_SUDO_PREFIX = "SUDO_"  # of who started the container, not of its user
+_SERVER = "jupyterhub-singleuser"
 _HUB_TOKEN = "JUPYTERHUB_API_TOKEN"  # noqa: S105 - the variable's name, which JupyterHub sets
 
 
@@ -37,7 +39,7 @@ def build_command(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
     if arguments:
         return tuple(arguments)
     if _HUB_TOKEN in environ:
-        return ("jupyterhub-singleuser",)
+        return (_SERVER,)
     return ("jupyter", "lab")
 
 
@@ -54,19 +56,24 @@ def build_environment(spec: StartSpec, environ: Mapping[str, str]) -> dict[str, 
     Returns
     -------
     dict
-        With the user's HOME, USER, LOGNAME and SHELL, even where `spec` drops one of these names.
+        With the user's HOME, USER, LOGNAME and SHELL, even where `spec` drops one of these names,
+        and with the user's NB_USER, NB_UID and NB_GID where they were set.
     """
+    user = spec.user
     kept = {
         name: value
         for name, value in environ.items()
-        if not name.startswith(_OWN_PREFIX) and name not in spec.unset
+        if not name.startswith((_OWN_PREFIX, _SUDO_PREFIX)) and name not in spec.unset
     }
+    images_own = {"NB_USER": user.name, "NB_UID": str(user.uid), "NB_GID": str(user.gid)}
     return {
         **kept,
+        # As images of the Docker Stacks call their user: their start.sh warns where it is another.
+        **{name: value for name, value in images_own.items() if name in kept},
         "HOME": spec.home.path,
-        "USER": spec.user.name,
-        "LOGNAME": spec.user.name,
-        "SHELL": spec.user.shell,
+        "USER": user.name,
+        "LOGNAME": user.name,
+        "SHELL": user.shell,
     }
 
 
@@ -106,9 +113,10 @@ def become_server(command: tuple[str, ...], environ: Mapping[str, str]) -> NoRet
     try:
         os.execvpe(command[0], command, environ)  # noqa: S606 - no shell is what is wanted
     except (FileNotFoundError, NotADirectoryError) as error:
+        advice = "the image needs the Python package jupyterhub; " if command[0] == _SERVER else ""
         raise StartError(
             f"the command {command[0]!r}, or the interpreter it names, was not found; "
-            f"PATH is {environ.get('PATH', '')!r}",
+            f"{advice}PATH is {environ.get('PATH', '')!r}",
             COMMAND_NOT_FOUND,
         ) from error
     except OSError as error:

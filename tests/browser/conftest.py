@@ -3,15 +3,16 @@
 import contextlib
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 
 from tests.support.demo import Installation, RunningDemo
+from tests.support.hub_process import PROJECT
+from tests.support.jupyter_server import JupyterServer
 from tests.support.menu_hub import MenuHub
 
 CHROMIUM = "/usr/bin/chromium"
-PROJECT = Path(__file__).parents[2]
+EXTENSION = PROJECT / "singleuser-shim" / "jhk8s_singleuser" / "extension" / "labextension"
 SCREENSHOTS = PROJECT / "build" / "screenshots"
 WIDE = {"width": 1200, "height": 800}
 
@@ -77,13 +78,32 @@ def menu_hub(slapd, tmp_path_factory):
 
 
 @pytest.fixture
+def start_lab(tmp_path):
+    """Return a function that starts a lab with our extension, and options by class."""
+    extensions = tmp_path / "labextensions"
+    (extensions / "@jhk8s").mkdir(parents=True)
+    # Where pip puts it.
+    (extensions / "@jhk8s" / "singleuser").symlink_to(EXTENSION)
+    running = []
+
+    def start(**options):
+        options["LabApp"] = {"extra_labextensions_path": [str(extensions)]}
+        running.append(JupyterServer(tmp_path, options, module="jupyterlab"))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.stop()
+
+
+@pytest.fixture
 async def open_page(request):
     """Return a function that opens a page of a browser of its own kind: narrow, dark, scriptless.
 
     Its ``snap`` keeps a picture; with ``for_docs`` it is one that the documentation shows, which
     is made anew by ``--regenerate`` alone.
     """
-    folder = SCREENSHOTS / "menu"
+    folder = SCREENSHOTS / request.module.__name__.rpartition("test_")[2]
     folder.mkdir(parents=True, exist_ok=True)
     opened = []
     failures = request.session.testsfailed
@@ -93,10 +113,10 @@ async def open_page(request):
             context = await browser.new_context(**{"viewport": WIDE, **kind})
             page = await context.new_page()
 
-            async def snap(name, *, of="", for_docs=False):
+            async def snap(name, *, of="", for_docs=False, about="menu"):
                 shown = page.locator(of) if of else page
                 picture = await shown.screenshot(path=folder / f"{name}.png")
-                published = PROJECT / "docs" / "images" / f"menu-{name}.png"
+                published = PROJECT / "docs" / "images" / f"{about}-{name}.png"
                 if for_docs and request.config.getoption("regenerate"):
                     published.write_bytes(picture)
                 assert not for_docs or published.stat().st_size < LARGEST_PICTURE
@@ -108,4 +128,5 @@ async def open_page(request):
         yield open_one
         if request.session.testsfailed > failures:
             for number, page in enumerate(opened):
-                await page.snap(f"failed-{request.node.name}-{number}", of="body")
+                name = f"failed-{request.node.name}-{number}.png"
+                await page.screenshot(path=folder / name, full_page=True)

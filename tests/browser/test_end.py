@@ -2,31 +2,13 @@
 
 import pytest
 
-from tests.support.hub_process import PROJECT
-from tests.support.jupyter_server import TOKEN, JupyterServer
+from tests.support.jupyter_server import TOKEN
 
 pytestmark = pytest.mark.browser
 
 
-EXTENSION = PROJECT / "singleuser-shim" / "jhk8s_singleuser" / "extension" / "labextension"
-
-
-@pytest.fixture
-def lab(tmp_path):
-    extensions = tmp_path / "labextensions"
-    (extensions / "@jhk8s").mkdir(parents=True)
-    # Where pip puts it.
-    (extensions / "@jhk8s" / "singleuser").symlink_to(EXTENSION)
-    options = {
-        "ServerEnd": {"idle_seconds": 12, "warning_seconds": 8, "check_seconds": 0.5},
-        "LabApp": {"extra_labextensions_path": [str(extensions)]},
-    }
-    server = JupyterServer(tmp_path, options, module="jupyterlab")
-    yield server
-    server.stop()
-
-
-async def test_a_warning_with_a_button_that_keeps_the_server(lab, open_page):
+async def test_a_warning_with_a_button_that_keeps_the_server(start_lab, open_page):
+    lab = start_lab(ServerEnd={"idle_seconds": 12, "warning_seconds": 8, "check_seconds": 0.5})
     page = await open_page()
     await page.goto(f"{lab.url}/lab?token={TOKEN}")
     button = page.get_by_role("button", name="Keep it running")

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from tests.support.axe import violations
 from tests.support.menu_hub import DOOMED
 
 pytestmark = pytest.mark.browser
@@ -45,19 +46,6 @@ async def started(page, hub, username):
         assert "failed" not in await page.inner_text("body")
         await asyncio.sleep(0.2)
     raise AssertionError(hub.tail())
-
-
-async def violations(page):
-    """Return what axe-core finds that is serious or critical."""
-    from axe_playwright_python.async_playwright import Axe
-
-    # The button is JupyterHub's: white on orange.
-    found = await Axe().run(page, {"exclude": [".btn-jupyter"]})
-    return [
-        (each["id"], [node["html"] for node in each["nodes"]])
-        for each in found.response["violations"]
-        if each["impact"] in ("serious", "critical")
-    ]
 
 
 def other(page, title="Another version"):
@@ -237,7 +225,8 @@ async def test_everybody_can_use_it(open_page, menu_hub, name, kind):
     assert theme == ("dark" if kind.get("color_scheme") else "light")
     width = await page.evaluate("document.documentElement.scrollWidth")
     assert width <= page.viewport_size["width"]
-    assert await violations(page) == []
+    # The button is JupyterHub's: white on orange.
+    assert await violations(page, exclude=".btn-jupyter") == []
     await page.evaluate("window.scrollTo(0, 0)")
     await page.snap(name, for_docs=name == "narrow-dark")
 

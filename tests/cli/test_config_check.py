@@ -99,6 +99,27 @@ def test_what_may_be_secret_is_not_quoted(check, section, options):
     assert "hunter2" not in "\n".join(lines)
 
 
+@pytest.mark.parametrize(
+    ("spawner", "sentence"),
+    [
+        (
+            {"home_provisioner": {"image": "make-home:1", "gid": -1}},
+            "home_provisioner.gid: -1 is not a number such as 20500",
+        ),
+        (
+            {"git_credentials": [{"host": "https://ada:hunter2@example.edu"}]},
+            "git_credentials[0].host: this value cannot be used",
+        ),
+        (
+            {"home_removal": "purge"},
+            "home_removal: expected any of ['keep', 'delete', 'archive'] or None, not 'purge'",
+        ),
+    ],
+)
+def test_the_place_inside_an_option_is_told(check, spawner, sentence):
+    assert check(spawner=spawner) == [f"ProfileKubeSpawner.{sentence}", "1 error"]
+
+
 def test_options_are_checked_against_each_other_to_the_end(check):
     lines = check(
         ldap={"bind_dn_template": ["uid={nobody}"], "home_template": "home", "allow_all": False}

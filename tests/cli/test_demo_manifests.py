@@ -111,7 +111,7 @@ async def test_the_shim_says_why_a_server_does_not_start(runner):
         "jupyter-ada",
     )
     ended = pod["status"]["containerStatuses"][0]["lastState"]["terminated"]
-    assert ended["exitCode"] == 73
+    assert ended["exitCode"] == 78
     assert "cannot use the home /home/ada as uid 10001" in ended["message"]
 
 

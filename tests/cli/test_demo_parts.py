@@ -27,7 +27,7 @@ from jhk8s_ext.cli.demo.accounts import (
 )
 from jhk8s_ext.cli.demo.claims import Claims
 from jhk8s_ext.cli.demo.command import demo
-from jhk8s_ext.cli.demo.image import build_image, build_shim
+from jhk8s_ext.cli.demo.image import build_image
 from jhk8s_ext.cli.demo.objects import ObjectStore
 from jhk8s_ext.cli.demo.settings import NAMESPACE, Ports, build_options
 from jhk8s_ext.cli.demo.state import State
@@ -222,7 +222,8 @@ def test_the_image_has_the_shim_and_nothing_of_the_caller(tmp_path, monkeypatch)
 def test_the_shim_is_that_of_images(tmp_path):
     from build_zipapp import build_zipapp
 
-    assert build_shim(tmp_path / "shim").read_bytes() == build_zipapp()
+    (shim,) = build_image(tmp_path).files.values()
+    assert shim.read_bytes() == build_zipapp()
 
 
 @pytest.mark.parametrize(

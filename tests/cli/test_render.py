@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import textwrap
 from pathlib import Path
@@ -72,6 +73,29 @@ def test_no_cluster_and_no_directory_are_asked(render, options, monkeypatch):
     assert (context["runAsUser"], context["runAsGroup"]) == (10001, 10001)
     assert objects["Pod"]["spec"]["securityContext"]["supplementalGroups"] == [10001, 20101]
     assert notebook(objects)["args"] == ["jupyterhub-singleuser"]
+
+
+def test_the_shim_of_a_config_map_is_shown_without_its_content(render, options):
+    config = options(start_delivery="configmap", image_entrypoint=["tini", "--"])
+    objects = render(config)
+    assert list(objects) == ["ConfigMap", "Secret", "Pod"]
+    config_map = objects["ConfigMap"]
+    assert config_map["immutable"] is True
+    (content,) = config_map["binaryData"].values()
+    assert re.fullmatch(r"<\d{5,6} bytes>", content)
+    volumes = {volume["name"]: volume for volume in objects["Pod"]["spec"]["volumes"]}
+    assert volumes["jhk8s-shim"]["configMap"]["name"] == config_map["metadata"]["name"]
+    assert notebook(objects)["command"][-1] == "/opt/jhk8s/jhk8s-start"
+    assert notebook(objects)["args"] == ["tini", "--", "jupyterhub-singleuser"]
+    # Nothing is remembered of a start that was none.
+    assert list(render(config)) == ["ConfigMap", "Secret", "Pod"]
+
+
+@pytest.mark.parametrize("policy", ["keep", "archive", "delete"])
+def test_a_home_that_is_to_be_removed_one_day_can_be_rendered(render, options, policy):
+    maker = {"image": "python:3.13-slim", "gid": 20900}
+    objects = render(options(home_provisioner=maker, home_removal=policy))
+    assert [each["name"] for each in objects["Pod"]["spec"]["initContainers"]] == ["jhk8s-home"]
 
 
 def test_secrets_are_hidden_and_two_renderings_are_equal(jhk8s, options):
@@ -311,7 +335,10 @@ def test_hooks_and_overrides_of_groups_are_as_in_a_hub(render, tmp_path):
     ("code", "sentence"),
     [
         ("raise RuntimeError('no')", "the start of the server: RuntimeError: no"),
-        ("await spawner.api.list_namespaced_pod('x')", "list_namespaced_pod: a hook asks this"),
+        (
+            "await spawner.api.list_namespaced_secret('x')",
+            "list_namespaced_secret: a hook asks this",
+        ),
     ],
 )
 def test_a_hook_that_fails_is_one_sentence(jhk8s, tmp_path, code, sentence):

@@ -3,6 +3,7 @@
 A tag tells the content: what the registry has need not be built or pushed again.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -13,14 +14,16 @@ from pathlib import Path
 
 import cluster
 import registry
-from image import pack_image
+from image import ENV, pack_image
 from layers import (
     HUB_CONFIG,
     Layer,
+    debian_packages,
     debootstrap,
     hub_dependencies,
     hub_project,
     packages,
+    stacks,
     start_shim,
 )
 from places import BED, CACHE, PROJECT
@@ -37,9 +40,9 @@ class Image:
     layers: tuple[Layer, ...]
     config: dict[str, str | list[str]]
 
-    @property
+    @functools.cached_property
     def reference(self) -> str:
-        """The name in the registry."""
+        """The name in the registry, of the sources as they were when it was first asked for."""
         content = json.dumps([[layer.key for layer in self.layers], self.config])
         tag = hashlib.sha256(content.encode()).hexdigest()[:12]
         return f"{registry.ADDRESS}/jhk8s/{self.name}:{tag}"
@@ -57,16 +60,37 @@ class Image:
             subprocess.run(["skopeo", "copy", *options, source, target], check=True)
 
 
-BASE = Layer("base", debootstrap, ("bookworm", "python3,ca-certificates,git,procps"))
+BASE = Layer("base", debootstrap, ("bookworm", "python3,ca-certificates,git,openssh-client,procps"))
+SYSTEM = Layer("system", debian_packages, ("sudo", "tini"))
+LAB_PACKAGES = Layer("lab-packages", packages, (f"jupyterhub=={JUPYTERHUB}", "jupyterlab==4.6.6"))
+SHIM = PROJECT / "singleuser-shim"
 LAB = Image(
     "lab",
-    (
-        BASE,
-        Layer("lab-packages", packages, (f"jupyterhub=={JUPYTERHUB}", "jupyterlab==4.6.6")),
-        Layer("shim", start_shim, (PROJECT / "singleuser-shim",)),
-    ),
+    (BASE, SYSTEM, LAB_PACKAGES, Layer("shim", start_shim, (SHIM,))),
     {"Cmd": ["jupyterhub-singleuser"]},
 )
+# Images as others make them, without the shim: like those of the Jupyter Docker Stacks, a Python
+# with the packages, and a Python.
+STACKS = Image(
+    "stacks",
+    (BASE, SYSTEM, LAB_PACKAGES, Layer("stacks", stacks, (BED / "stacks",))),
+    {
+        "Entrypoint": ["tini", "-g", "--", "start.sh"],
+        "Cmd": ["jupyter", "lab"],
+        "User": "1000",
+        "WorkingDir": "/home/jovyan",
+        "Env": [
+            *ENV,
+            "HOME=/home/jovyan",
+            "NB_USER=jovyan",
+            "NB_UID=1000",
+            "NB_GID=100",
+            "SHELL=/bin/bash",
+        ],
+    },
+)
+BARE = Image("bare", (BASE, LAB_PACKAGES), {"Cmd": ["python3"]})
+PYTHON = Image("python", (BASE,), {"Cmd": ["python3"]})
 
 HUB_IMAGE = PROJECT / "hub-image"
 INSTALL = HUB_IMAGE / "install.sh"
@@ -86,12 +110,13 @@ HUB = Image(
                 PROJECT / "pyproject.toml",
                 PROJECT / "README.md",
                 PROJECT / "jhk8s_ext",
+                SHIM,  # the wheel has its sources
             ),
         ),
     ),
     {"Cmd": ["jupyterhub", "--config", HUB_CONFIG], "User": "1000"},
 )
-IMAGES = (LAB, HUB)
+IMAGES = (LAB, STACKS, BARE, PYTHON, HUB)
 
 
 def is_up() -> bool:

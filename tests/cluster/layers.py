@@ -79,6 +79,32 @@ def debootstrap(root: Path, suite: str, packages: str) -> None:
         shutil.rmtree(root / folder)
 
 
+def debian_packages(root: Path, *names: str) -> None:
+    """Unpack packages whose dependencies are there already; their scripts do not run."""
+    with tempfile.TemporaryDirectory() as work:
+        _run("apt-get", "update", "-qq")
+        _run("apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", *names, cwd=work)
+        for package in Path(work).glob("*.deb"):
+            _run("dpkg-deb", "--extract", package, root)
+    # These are links into /usr, which a layer that has folders of their names would replace.
+    for folder in (root / name for name in ("bin", "lib", "sbin")):
+        if folder.exists():
+            shutil.copytree(folder, root / "usr" / folder.name, symlinks=True, dirs_exist_ok=True)
+            shutil.rmtree(folder)
+
+
+def stacks(root: Path, source: Path) -> None:
+    """Lay files over the image as the Jupyter Docker Stacks have theirs, and make jovyan's home."""
+    shutil.copytree(source, root, dirs_exist_ok=True)
+    for path in root.rglob("*"):
+        os.chown(path, 0, 0)
+    (root / "etc/passwd").chmod(0o664)  # for the root group, as there
+    home = root / "home/jovyan"
+    (home / "work").mkdir(parents=True)
+    for path in (home, home / "work"):
+        os.chown(path, 1000, 100)
+
+
 def packages(root: Path, *requirements: str) -> None:
     """Install packages into /usr/local."""
     with _pip_options(root) as options:

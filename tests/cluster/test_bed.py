@@ -78,7 +78,7 @@ def test_node_is_ready(kubectl):
 
 
 def test_registry_has_the_images(bed):
-    assert set(bed.images) == {"lab", "hub"}
+    assert set(bed.images) == {"lab", "stacks", "bare", "python", "hub"}
     for reference in bed.images.values():
         name, tag = reference.removeprefix(f"{bed.registry}/").split(":")
         with urllib.request.urlopen(f"http://{bed.registry}/v2/{name}/tags/list") as answer:
@@ -161,6 +161,10 @@ def test_pod_runs_under_the_runtime_s_seccomp_filter(bed, namespace):
     ("image", "commands"),
     [
         ("lab", ["jupyterhub-singleuser --version", "jupyter lab --version", "git --version"]),
+        ("stacks", ["jupyterhub-singleuser --version", "test -u /usr/bin/sudo", "tini --version"]),
+        ("stacks", ["start.sh true | grep 'stacks: a program of start-notebook.d'"]),
+        ("bare", ["jupyterhub-singleuser --version", "jupyter lab --version"]),
+        ("python", ["python3 --version"]),
         ("hub", ["jupyterhub --version", "configurable-http-proxy --version"]),
         ("hub", ["python3 -c 'import jhk8s_ext.hub.spawner, jhk8s_ext.hub.authenticators'"]),
     ],
@@ -171,7 +175,25 @@ def test_image_runs_its_programs(bed, namespace, image, commands):
     assert output.splitlines().count("ok") == len(commands)
 
 
+@pytest.mark.parametrize(
+    ("image", "found"),
+    [
+        ("lab", ["jhk8s-start", "jupyterhub-singleuser", "sudo", "tini"]),
+        ("stacks", ["jupyterhub-singleuser", "start.sh", "sudo", "tini"]),
+        ("bare", ["jupyterhub-singleuser"]),
+        ("python", []),
+    ],
+)
+def test_image_has_no_more_than_it_should(bed, namespace, image, found):
+    looked_up = "jhk8s-start jupyterhub-singleuser start.sh sudo tini"
+    script = (
+        f"for name in {looked_up}; do if command -v $name >/dev/null; then echo $name; fi; done"
+    )
+    output = run_pod(namespace, bed.images[image], script, uid=10001, host_path=bed.homes.plain)
+    assert [line.rpartition("/")[2] for line in output.splitlines()] == found
+
+
 def test_lab_image_has_the_start_shim(bed, namespace):
-    script = "test -x /usr/local/bin/jhk8s-start && head -c 2 /usr/local/bin/jhk8s-start"
+    script = "head -c 2 /usr/local/bin/jhk8s-start"
     output = run_pod(namespace, bed.images["lab"], script, uid=10001, host_path=bed.homes.plain)
     assert output == "#!"

@@ -368,6 +368,26 @@ def test_an_image_without_the_shim(bed, examine, module_namespace):
     assert_no_probe_is_left(module_namespace)
 
 
+def test_an_image_that_is_given_the_shim(bed, examine, namespace):
+    options = {"start_delivery": "configmap", "image": bed.images["bare"]}
+    where = namespace.namespace
+    report = examine("--user", "ada", "--probe", namespace=where, **options)
+    # Nothing has started yet, and the doctor makes nothing that lasts.
+    assert [each["text"] for each in report.of("images")] == [
+        f"{bed.images['bare']} can run the start shim, which the hub gives to it"
+    ]
+    (found,) = report.of("kubernetes.shim", "ok")
+    assert found["text"].startswith("the first start makes the ConfigMap 'jhk8s-start-")
+    assert report.problems() == []
+    name = found["text"].split("'")[1]
+    namespace.text("create", "configmap", name, "--from-literal=jhk8s-start=evil")
+    report = examine("--user", "ada", namespace=where, **options)
+    report.assert_found(
+        "kubernetes.shim", "error", f"{CLASS}.start_delivery", "it holds something else"
+    )
+    assert_no_probe_is_left(namespace)
+
+
 def test_a_shim_of_another_version(examine, shim, monkeypatch):
     monkeypatch.setattr("jhk8s_ext.cli.doctor.probe_verdict.__version__", "99.0.0")
     report = examine("--user", "ada", "--probe", **shim)

@@ -41,8 +41,11 @@ HUB_RULES = {
     ("secrets", "create"): "ProfileKubeSpawner: the Secret of a server",
     ("secrets", "delete"): "ProfileKubeSpawner: when the server stops",
     ("secrets", "patch"): "ProfileKubeSpawner: its pod becomes its owner",
+    ("configmaps", "create"): "ProfileKubeSpawner.start_delivery: the start shim",
+    ("configmaps", "get"): "the same, where one is there: whether it is the hub's",
     ("persistentvolumeclaims", "create"): "KubeSpawner.storage_pvc_ensure",
-    ("persistentvolumeclaims", "get"): "the same, where a quota or an older name is in the way",
+    ("persistentvolumeclaims", "get"): "ProfileKubeSpawner reads whose a claim is",
+    ("persistentvolumeclaims", "patch"): "ProfileKubeSpawner writes that on it, and enlarges it",
     ("persistentvolumeclaims", "delete"): "KubeSpawner.delete_pvc, with a deleted user",
 }
 
@@ -98,8 +101,13 @@ def test_the_hub_may_do_what_it_does_and_no_more():
     assert all(rule["apiGroups"] == [""] for rule in role["rules"])
 
 
-def test_zero_to_jupyterhub_is_given_the_one_verb_it_lacks():
-    assert rules(find("z2jh/rbac.yaml", "Role", "hub-jhk8s")) == {("secrets", "patch")}
+def test_zero_to_jupyterhub_is_given_the_verbs_it_lacks():
+    assert rules(find("z2jh/rbac.yaml", "Role", "hub-jhk8s")) == {
+        ("secrets", "patch"),
+        ("persistentvolumeclaims", "patch"),
+        ("configmaps", "create"),
+        ("configmaps", "get"),
+    }
 
 
 def test_counting_nodes_takes_one_verb():

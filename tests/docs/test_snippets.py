@@ -41,11 +41,13 @@ async def check(snippet):
         parts["authenticator"].directory_settings()
     spawner = parts["spawner"]
     spawner.user.name = "ada"
+    spawner.user.admin = False
     profile = make_profile(home=parts["authenticator"].home_template.format(username="ada"))
     await spawner.run_auth_state_hook({"profile": profile.to_auth_state()})
     await spawner.load_user_options()
     manifest = spawner.api.api_client.sanitize_for_serialization(await spawner.get_pod_manifest())
-    assert notebook_of(manifest)["securityContext"]["runAsUser"] == profile.uid
+    begins_as = 0 if spawner.start_as == "root" else profile.uid
+    assert notebook_of(manifest)["securityContext"]["runAsUser"] == begins_as
     return manifest
 
 

@@ -199,17 +199,27 @@ async def test_options_of_the_operators_own_hooks_pass(make_spawner):
     ("options", "path"),
     [
         ({"home_links": {"../x": "."}}, r"ProfileKubeSpawner\.home_links\['\.\./x'\]"),
-        ({"home_links": {"work": "/etc"}}, r"ProfileKubeSpawner\.home_links\['work'\]\.target"),
+        ({"home_links": {"work": "/etc/.."}}, r"ProfileKubeSpawner\.home_links\['work'\]\.target"),
         ({"home_links": {"a": ".", "a/b": "c"}}, r"home_links\['a/b'\]: lies inside the link 'a'"),
         ({"home_links": {"a": {"target": ".", "kind": "file"}}}, r"\.target: the real home is no"),
         ({"unset_environment": [""]}, r"ProfileKubeSpawner\.unset_environment"),
         ({"home_mount_root": "mnt"}, r"ProfileKubeSpawner\.home_mount_root"),
+        ({"home_mount_root": "/home/../mnt"}, r"home_mount_root: .* absolute path of a folder bel"),
         ({"home_layout": "odd"}, "home_layout"),
     ],
 )
 async def test_settings_that_cannot_work_are_named(make_spawner, options, path):
     with pytest.raises(TraitError, match=path):
         make_spawner(**options)
+
+
+async def test_a_wait_for_a_home_has_to_end_before_the_start_is_given_up(make_spawner):
+    spawner = make_spawner(home_wait_seconds=60, start_timeout=60)
+    await spawner.run_auth_state_hook(auth_state())
+    with pytest.raises(HTTPError, match=r"home_wait_seconds: 60 is not below KubeSpawner\.start_t"):
+        await spawner.get_pod_manifest()
+    spawner.start_timeout = 61
+    assert await spawner.get_pod_manifest()
 
 
 async def test_settings_that_contradict_each_other_start_nothing(make_spawner):

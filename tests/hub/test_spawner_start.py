@@ -9,18 +9,13 @@ import logging
 import time
 
 import pytest
-from kubernetes_asyncio.client import ApiException, Configuration
+from kubernetes_asyncio.client import ApiException
 from kubernetes_asyncio.client.models import V1Volume
-from kubespawner import KubeSpawner
 from tornado.web import HTTPError
 
 from tests.support import spawners
-from tests.support.kubernetes_api import (
-    RUNNING,
-    KubernetesApi,
-    assert_no_task_is_left,
-    make_pod_status,
-)
+from tests.support.kubernetes_api import RUNNING, make_pod_status
+from tests.support.spawner_api import spawner_api
 from tests.support.spawners import TOKEN, make_auth_state
 
 NAMESPACE = "labs"
@@ -37,27 +32,8 @@ WAITING = {"waiting": {"reason": "CrashLoopBackOff"}}
 @pytest.fixture
 async def api(monkeypatch):
     """Return the API server that KubeSpawner's shared client and reflectors talk to."""
-    monkeypatch.setattr("kubespawner.spawner.load_config", lambda **_: None)
-    # The client heeds the environment's proxies.
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    async with KubernetesApi() as server:
-        monkeypatch.setattr(Configuration, "_default", Configuration(host=server.url))
+    async with spawner_api(monkeypatch) as server:
         yield server
-        await KubeSpawner._stop_all_reflectors()
-        await close_shared_clients()
-    await assert_no_task_is_left()
-
-
-async def close_shared_clients():
-    """Do what JupyterHub does when it ends: cancel the tasks that hold KubeSpawner's clients."""
-    tasks = [
-        task
-        for task in asyncio.all_tasks()
-        if task.get_coro().__qualname__.endswith("close_client_task")
-    ]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks)
 
 
 @pytest.fixture
@@ -249,9 +225,25 @@ async def test_what_the_shim_says_ends_the_start_and_reaches_the_user(api, spawn
         await spawner.start()
     assert time.monotonic() - start < 3
     assert caught.value.status_code == 500
-    assert caught.value.jupyterhub_message == f"The server did not start: {SAID} (exit code 74)"
+    assert caught.value.jupyterhub_message.startswith(
+        f"The server did not start: {SAID} (exit code 74)\nWhat the administrator can do: "
+    )
     await stop_as_jupyterhub(spawner)
     assert api.names("pods") == api.names("secrets") == []
+
+
+async def test_a_folder_that_root_cannot_prepare_ends_the_start_at_once(api, spawner):
+    said = 'failed to prepare subPath for volumeMount "jhk8s-homes" of container "notebook"'
+    waiting = {"reason": "CreateContainerConfigError", "message": said}
+    api.pod_status = make_pod_status({"waiting": waiting}) | {"phase": "Pending"}
+    start = time.monotonic()
+    with pytest.raises(HTTPError) as caught:
+        await spawner.start()
+    assert time.monotonic() - start < 3
+    assert caught.value.status_code == 500
+    assert caught.value.jupyterhub_message.startswith(
+        f"The server did not start: {said}\nWhat the administrator can do: "
+    )
 
 
 async def stop_as_jupyterhub(spawner):

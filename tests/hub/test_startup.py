@@ -96,6 +96,11 @@ def test_a_hub_whose_menu_cannot_be_does_not_start(start_hub, sections, said):
     assert start_hub(sections=sections) == said
 
 
+def test_a_hub_whose_label_cannot_be_does_not_start(start_hub):
+    said = start_hub(sections={"ProfileKubeSpawner": {"stage_styles": {"dev": {"color": "rad"}}}})
+    assert said.startswith("ProfileKubeSpawner.stage_styles['dev'].color: 'rad' is not a color")
+
+
 @pytest.mark.parametrize("key", [GOOD_KEY, f"{GOOD_KEY};", "a" * 32, f"{GOOD_KEY};{'b' * 64}"])
 def test_keys_that_jupyterhub_takes_are_taken(key):
     check_crypt_keys({"JUPYTERHUB_CRYPT_KEY": key})

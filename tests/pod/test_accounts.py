@@ -23,12 +23,18 @@ def parse_group(profile):
     return parse(build_group(profile), 4)
 
 
-SYSTEM_ACCOUNTS = parse_passwd(make_profile())[:-1]
+def own_account(profile):
+    """Return what libc finds under the user's name."""
+    return next(line for line in parse_passwd(profile) if line[0] == profile.username)
+
+
+JOVYAN = ["jovyan", "x", "1000", "100", "", "/home/jovyan", "/bin/bash"]
+SYSTEM_ACCOUNTS = parse_passwd(make_profile())[:-2]
 SYSTEM_GROUPS = parse_group(make_profile())[:-2]
 
 
 def test_user_has_an_account():
-    assert parse_passwd(make_profile())[-1] == [
+    assert own_account(make_profile()) == [
         "ada",
         "x",
         "10001",
@@ -71,6 +77,20 @@ def test_system_account_with_the_users_uid_gives_way():
     assert [account[0] for account in accounts if account[2] == "33"] == ["ada"]
 
 
+def test_the_user_of_notebook_images_has_a_name():
+    assert parse_passwd(make_profile())[-1] == JOVYAN
+
+
+def test_who_has_the_uid_of_that_user_is_found_by_it():
+    accounts = parse_passwd(make_profile(uid=1000))
+    assert [account[0] for account in accounts if account[2] == "1000"] == ["ada", "jovyan"]
+
+
+def test_somebody_of_that_name_is_that_user():
+    accounts = parse_passwd(make_profile(username="jovyan", home="/home/jovyan"))
+    assert [account[2] for account in accounts if account[0] == "jovyan"] == ["10001"]
+
+
 def test_system_group_with_a_gid_of_the_users_gives_way():
     profile = make_profile(gid=100, groups=(Group("people", 100), Group("film", 44)))
     groups = parse_group(profile)
@@ -95,22 +115,24 @@ def test_system_group_with_a_gid_of_the_users_gives_way():
     ],
 )
 def test_full_name_is_one_part_of_one_field(full_name, gecos):
-    assert parse_passwd(make_profile(full_name=full_name))[-1][4] == gecos
+    assert own_account(make_profile(full_name=full_name))[4] == gecos
 
 
 @given(profiles())
 def test_no_profile_breaks_the_files(profile):
     accounts, groups = parse_passwd(profile), parse_group(profile)
-    name, _, uid, gid, gecos, home, shell = accounts[-1]
+    name, _, uid, gid, gecos, home, shell = own_account(profile)
     assert (name, int(uid), int(gid)) == (profile.username, profile.uid, profile.gid)
     assert (home, shell) == (profile.home, profile.shell)
     assert "," not in gecos
     assert gecos.isprintable()
-    assert len(accounts) <= len(SYSTEM_ACCOUNTS) + 1
+    assert len(accounts) <= len(SYSTEM_ACCOUNTS) + 2
     assert [(name, int(gid), members) for name, _, gid, members in groups if members] == [
         (group.name, group.gid, profile.username) for group in profile.groups
     ]
-    for lines in (accounts, groups):
+    # Who looks for the uid finds the user, whoever comes later.
+    assert next(line[0] for line in accounts if line[2] == uid) == profile.username
+    for lines in ([line for line in accounts if line != JOVYAN], groups):
         for column in (0, 2):
             assert len({line[column] for line in lines}) == len(lines)
 

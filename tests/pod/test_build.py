@@ -16,6 +16,7 @@ from tests.support.pod_security import Violation, check_baseline, check_restrict
 from tests.support.pods import (
     DATA,
     DIGEST,
+    EXTRA_VOLUMES,
     HOMES,
     NFS,
     PVC_NAME,
@@ -23,6 +24,8 @@ from tests.support.pods import (
     build,
     make_choice,
     make_home_settings,
+    make_start_settings,
+    make_volume_settings,
     notebook_of,
     read_kubespawner_pod,
 )
@@ -59,8 +62,14 @@ def test_pod_of_a_menu_is_the_golden_one(assert_golden):
     assert_golden(DATA / "pods" / "chosen.json", built.manifest)
 
 
+def test_pod_with_volumes_beside_the_home_is_the_golden_one(assert_golden):
+    volumes = make_volume_settings(*EXTRA_VOLUMES)
+    built = build(home=HOMES["nfs-linked"], volumes=volumes)
+    assert_golden(DATA / "pods" / "volumes.json", built.manifest)
+
+
 def test_every_golden_pod_is_tested():
-    assert {path.stem for path in (DATA / "pods").glob("*.json")} == {*HOMES, "chosen"}
+    assert {path.stem for path in (DATA / "pods").glob("*.json")} == {*HOMES, "chosen", "volumes"}
 
 
 @pytest.mark.parametrize("minor", MINORS)
@@ -83,7 +92,7 @@ def test_schemas_reach_from_1_25_to_1_31_at_least():
     assert {f"1.{minor}" for minor in range(25, 32)} <= set(MINORS)
 
 
-@pytest.mark.parametrize("name", ["pvc-direct", "pvc-own-direct", "ephemeral"])
+@pytest.mark.parametrize("name", ["pvc-direct", "pvc-own-direct", "pvc-sub-path", "ephemeral"])
 def test_pod_satisfies_restricted(name):
     assert check_restricted(build(home=HOMES[name]).manifest) == []
 
@@ -172,7 +181,8 @@ def test_without_a_command_of_the_servers_the_shim_stands_alone(manifest):
 
 
 def test_working_directory_is_the_shims_to_change_to():
-    built = build(working_directory="/home/ada/work", unset=["X"]).manifest
+    start = make_start_settings(working_directory="/home/ada/work", unset=["X"])
+    built = build(start=start).manifest
     start = json.loads(built["metadata"]["annotations"]["jhk8s-ext/start"])
     assert (start["working_directory"], start["unset"]) == ("/home/ada/work", ["X"])
 

@@ -5,13 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jhk8s_ext.errors import ConfigError
-from jhk8s_ext.pod.home import (
-    HomeLink,
-    build_home,
-    expand_fields,
-    is_inner_path,
-    parse_home_links,
-)
+from jhk8s_ext.pod.home import build_home, is_inner_path
+from jhk8s_ext.pod.home_links import HomeLink, parse_home_links
+from jhk8s_ext.pod.template import expand_fields
 from tests.support.pods import (
     HOMES,
     HOST_PATH,
@@ -93,13 +89,17 @@ def test_without_a_volume_nothing_lasts(layout):
 def test_only_a_claim_of_the_users_own_is_opened_by_fs_group(kind, layout, subdirectory):
     home = home_of(SOURCES[kind], layout=layout, subdirectory=subdirectory)
     opened = {"fsGroup": 10001, "fsGroupChangePolicy": "OnRootMismatch"}
-    is_own_claim = not subdirectory and "persistentVolumeClaim" in SOURCES[kind]
+    is_own = not subdirectory or kind == "own claim"
+    is_own_claim = is_own and "persistentVolumeClaim" in SOURCES[kind]
     assert home.fragment.pod_security == (opened if is_own_claim else {})
 
 
-@pytest.mark.parametrize("home", HOMES.values(), ids=HOMES)
+WHOLE_HOMES = {name: home for name, home in HOMES.items() if not home.sub_path}
+
+
+@pytest.mark.parametrize("home", WHOLE_HOMES.values(), ids=WHOLE_HOMES)
 @given(profile=profiles())
-def test_home_is_never_mounted_by_sub_path(home, profile):
+def test_home_is_never_mounted_by_sub_path_unasked(home, profile):
     try:
         built = build_home(profile, home, PVC_NAME)
     except ConfigError:
@@ -107,6 +107,86 @@ def test_home_is_never_mounted_by_sub_path(home, profile):
     assert all(mount.keys() == {"name", "mountPath"} for mount in built.fragment.mounts)
     volumes = {volume["name"] for volume in built.fragment.volumes}
     assert {mount["name"] for mount in built.fragment.mounts} == volumes
+
+
+@pytest.mark.parametrize("subdirectory", ["{username}", "people/{username}", "{uid}"])
+@pytest.mark.parametrize("kind", SOURCES)
+def test_direct_home_by_sub_path_is_the_users_folder_alone(kind, subdirectory):
+    home = home_of(SOURCES[kind], subdirectory=subdirectory, sub_path=True)
+    folder = subdirectory.format(username="ada", uid=10001)
+    # The folder need not be called as the home is.
+    assert home.fragment.mounts == [
+        {"name": "jhk8s-homes", "mountPath": "/home/ada", "subPath": folder}
+    ]
+    assert (home.path, home.kind, home.store) == ("/home/ada", "direct", None)
+
+
+@pytest.mark.parametrize("subdirectory", ["{username}", "people/{username}", "{uid}"])
+def test_linked_home_by_sub_path_lies_where_the_whole_volume_would_have_it(subdirectory):
+    changes = {"layout": "linked", "subdirectory": subdirectory}
+    home = home_of(NFS, **changes, sub_path=True)
+    assert home.store == home_of(NFS, **changes).store
+    assert home.fragment.mounts == [
+        EPHEMERAL_MOUNT,
+        {
+            "name": "jhk8s-homes",
+            "mountPath": home.store,
+            "subPath": home.store.removeprefix("/mnt/home/"),
+        },
+    ]
+
+
+@pytest.mark.parametrize("layout", ["direct", "linked"])
+def test_sub_path_of_nothing_is_refused(layout):
+    with pytest.raises(ConfigError, match=r"^ProfileKubeSpawner.home_sub_path: needs home_subdir"):
+        home_of(NFS, layout=layout, subdirectory="", sub_path=True)
+
+
+@pytest.mark.parametrize(
+    ("volume", "subdirectory", "sub_path", "is_shared"),
+    [
+        (NFS, "{username}", False, True),
+        (NFS, "{username}", True, False),
+        (NFS, "{uid}", True, False),
+        # One folder for all, in whatever way it is mounted.
+        (NFS, "everybody", True, True),
+        (NFS, "{gid}", True, True),
+        (NFS, "", False, True),
+        (SHARED_CLAIM, "{username}", False, True),
+        (SHARED_CLAIM, "{username}", True, False),
+        (OWN_CLAIM, "", False, False),
+        (OWN_CLAIM, "home", False, False),
+        (OWN_CLAIM, "home", True, False),
+        ({"nfs": {"server": "x", "path": "/home/{username}"}}, "", False, False),
+        ({"nfs": {"server": "x", "path": "/groups/{gid}"}}, "", False, True),
+        ({"csi": {"driver": "x", "volumeAttributes": {"a": ["{uid}"]}}}, "", False, False),
+        ({}, "{username}", False, False),
+    ],
+)
+@pytest.mark.parametrize("layout", ["direct", "linked"])
+def test_home_is_shared_where_others_are_within_reach(
+    layout, volume, subdirectory, sub_path, is_shared
+):
+    profile = make_profile(home="/srv/people/home")
+    if not sub_path and layout == "direct" and subdirectory:
+        folder = subdirectory.format(username="ada", uid=10001)
+        profile = make_profile(home=f"/srv/{folder}")
+    home = home_of(volume, profile, layout=layout, subdirectory=subdirectory, sub_path=sub_path)
+    assert home.is_shared is is_shared
+
+
+@pytest.mark.parametrize(
+    ("volume", "own_claim"),
+    [
+        (OWN_CLAIM, PVC_NAME),
+        ({"persistentVolumeClaim": {"claimName": "home-{uid}"}}, "home-10001"),
+        (SHARED_CLAIM, ""),
+        ({"nfs": {"server": "x", "path": "/home/{username}"}}, ""),
+        ({}, ""),
+    ],
+)
+def test_own_claim_is_named(volume, own_claim):
+    assert home_of(volume, subdirectory="").own_claim == own_claim
 
 
 @pytest.mark.parametrize(
@@ -121,6 +201,13 @@ def test_home_is_never_mounted_by_sub_path(home, profile):
         ({"subdirectory": "a//b"}, "home_subdirectory", "'a//b' is not a path inside the volume"),
         ({"subdirectory": "ada\n"}, "home_subdirectory", r"'ada\n' is not a path inside the vol"),
         ({"volume": {"nfs": {"path": "/{cn}"}}}, "home_volume", "unknown field {cn} in '/{cn}'"),
+        ({"volume": {"persistentVolumeClaim": "homes"}}, "home_volume", "is not one Kubernetes vo"),
+        ({"volume": {"nfs": {}, "name": "homes"}}, "home_volume", "is not one Kubernetes volume"),
+        (
+            {"volume": {"persistentVolumeClaim": {"claim": "homes"}}},
+            "home_volume.persistentVolumeClaim.claimName",
+            "is missing, or no text",
+        ),
     ],
 )
 @pytest.mark.parametrize("layout", ["direct", "linked"])
@@ -253,7 +340,7 @@ def test_unknown_field_is_refused(template):
 )
 def test_link_table_is_parsed(table, links):
     assert parse_home_links(table) == tuple(
-        HomeLink(path=path, target=target, kind=kind, mode=mode)
+        HomeLink(path=path, target=target, kind=kind, mode=mode, essential=False)
         for path, target, kind, mode in links
     )
 
@@ -277,12 +364,22 @@ def test_link_table_is_parsed(table, links):
         ("a\n", "x", "", r"'a\n' is not a path inside the home"),
         (2027, "x", "", "2027 is not a path inside the home"),
         (None, "x", "", "None is not a path inside the home"),
-        ("work", {}, ".target", "None is not a path inside the real home"),
-        ("work", "", ".target", "'' is not a path inside the real home"),
-        ("work", "..", ".target", "'..' is not a path inside the real home"),
-        ("work", "/etc", ".target", "'/etc' is not a path inside the real home"),
-        ("work", "a/../..", ".target", "'a/../..' is not a path inside the real home"),
-        ("work", {"target": 7}, ".target", "7 is not a path inside the real home"),
+        ("work", {}, ".target", "None is neither a path inside the real home nor absolute"),
+        ("work", "", ".target", "'' is neither a path inside the real home nor absolute"),
+        ("work", "..", ".target", "'..' is neither a path inside the real home nor absolute"),
+        (
+            "work",
+            "/etc/..",
+            ".target",
+            "'/etc/..' is neither a path inside the real home nor absolute",
+        ),
+        (
+            "work",
+            "a/../..",
+            ".target",
+            "'a/../..' is neither a path inside the real home nor absolute",
+        ),
+        ("work", {"target": 7}, ".target", "7 is neither a path inside the real home nor absolute"),
         ("work", {"target": "x", "kind": "dir"}, ".kind", "'dir' is neither"),
         ("work", {"target": "x", "kind": ["file"]}, ".kind", "['file'] is neither"),
         ("work", {"target": "x", "mode": 700}, ".mode", "700 is not octal text"),
@@ -307,3 +404,13 @@ def test_inner_path_stays_inside(path):
             depth += -1 if segment == ".." else 1
             assert depth > 0
         assert not re.search(r"^/|/$|//|\n", path)
+
+
+@pytest.mark.parametrize("subdirectory", ["{username}", ""])
+def test_one_claim_that_kubespawner_makes_for_all_is_nobodys_own(subdirectory):
+    settings = make_home_settings(OWN_CLAIM, subdirectory=subdirectory)
+    home = build_home(make_profile(), settings, "homes", pvc_is_own=False)
+    assert home.is_shared
+    assert home.own_claim == ""
+    # Without a subdirectory the operator says that the volume is the user's.
+    assert bool(home.fragment.pod_security) is not bool(subdirectory)

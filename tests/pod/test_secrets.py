@@ -18,7 +18,7 @@ ENVIRONMENT = [
 
 
 def test_tokens_become_references_and_the_order_is_kept():
-    public, secret = split_secrets(ENVIRONMENT, "jupyter-ada.jhk8s")
+    public, secret = split_secrets(ENVIRONMENT, "jupyter-ada.jhk8s", {})
 
     def reference(key):
         return {"secretKeyRef": {"name": "jupyter-ada.jhk8s", "key": key}}
@@ -37,13 +37,13 @@ def test_tokens_become_references_and_the_order_is_kept():
 @pytest.mark.parametrize("name", sorted(SECRET_VARIABLES))
 def test_token_that_the_operator_reads_from_elsewhere_stays_there(name):
     entry = {"name": name, "valueFrom": {"secretKeyRef": {"name": "own", "key": "token"}}}
-    public, secret = split_secrets([entry], "s")
+    public, secret = split_secrets([entry], "s", {})
     assert public == [entry]
     assert secret.values == {}
 
 
 def test_no_environment_needs_no_secret():
-    public, secret = split_secrets([], "s")
+    public, secret = split_secrets([], "s", {})
     assert public == []
     assert secret.values == {}
 
@@ -70,3 +70,14 @@ def test_secret_object_holds_the_value(value):
 def test_secret_object_is_valid():
     manifest = ServerSecret(name="s", values={"K": TOKEN}).to_manifest({"app": "x"})
     kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_what_is_secret_from_the_beginning_takes_the_place_of_a_literal():
+    environment = [{"name": "A", "value": "1"}, {"name": "TOKEN", "value": "seen"}]
+    public, secret = split_secrets(environment, "s", {"TOKEN": "hidden"})
+    assert public == [
+        {"name": "A", "value": "1"},
+        {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "TOKEN"}}},
+    ]
+    assert secret.values == {"TOKEN": "hidden"}
+    assert "hidden" not in repr(secret)

@@ -6,9 +6,23 @@ from hypothesis import given
 from jhk8s_ext.identity import Group
 from jhk8s_ext.menu.flags import parse_flags
 from jhk8s_ext.menu.image import parse_image
+from jhk8s_ext.pod.accounts import gecos
 from jhk8s_ext.pod.home import build_home
-from jhk8s_ext.pod.start_spec import build_start, build_start_spec
-from tests.support.pods import DATA, HOMES, OWN_CLAIM, PVC_NAME, make_choice, make_home_settings
+from jhk8s_ext.pod.home_files import parse_home_files
+from jhk8s_ext.pod.home_links import parse_home_links
+from jhk8s_ext.pod.label import Label
+from jhk8s_ext.pod.start_spec import GitCredential, Hooks, build_start, build_start_spec
+from tests.support.pods import (
+    DATA,
+    HOMES,
+    LINKS,
+    NFS,
+    OWN_CLAIM,
+    PVC_NAME,
+    make_choice,
+    make_home_settings,
+    make_start_settings,
+)
 from tests.support.profiles import make_profile, profiles
 
 ALONE = make_profile(groups=(Group("ada", 10001),))
@@ -18,19 +32,60 @@ CONTRACT = {
     "linked": (
         make_profile(),
         HOMES["nfs-linked"],
-        {"working_directory": "/home/ada/work", "unset": ["SUDO_USER"]},
+        {"start": make_start_settings(working_directory="/home/ada/work", unset=["SUDO_USER"])},
     ),
     "chosen": (ALONE, HOMES["pvc-direct"], {"choice": make_choice()}),
+    "everything": (
+        make_profile(),
+        make_home_settings(
+            NFS,
+            layout="linked",
+            links=parse_home_links(
+                LINKS | {"data": {"target": "/data/cs101", "mode": "0750", "essential": True}}
+            ),
+            wait_seconds=30,
+            skeleton="/etc/skel",
+            umask="0007",
+        ),
+        {
+            "start": make_start_settings(
+                as_root=True,
+                sudo=True,
+                working_directory="/home/ada/work",
+                unset=["SUDO_USER"],
+                files=parse_home_files(
+                    {".bashrc": {"text": ". ~/work/.bashrc\n", "replace": True}}
+                ),
+                hooks=Hooks(
+                    before=["/usr/local/bin/start-notebook.d"],
+                    after=["/usr/local/bin/before-notebook.d"],
+                    as_root=False,
+                    essential=True,
+                ),
+            ),
+            "extra_gids": [20500],
+            "git_credentials": [
+                GitCredential(host="git.example.edu", username="ada", variable="JHK8S_GIT_TOKEN_0")
+            ],
+            "label": Label(
+                text="Physics lab (test)",
+                stage="test",
+                color="#008000",
+                text_color="#ffffff",
+                style="italic",
+            ),
+        },
+    ),
 }
 
 
-def document_of(profile, home, working_directory="", unset=(), choice=None):
+def document_of(profile, home, start=None, **changes):
     return build_start_spec(
         profile,
         build_home(profile, home, PVC_NAME),
-        working_directory=working_directory,
-        unset=unset,
-        choice=choice,
+        home_settings=home,
+        start=start or make_start_settings(),
+        **changes,
     )
 
 
@@ -51,9 +106,8 @@ def test_document_is_the_contract(name):
 
 
 @given(profiles())
-def test_document_is_ascii_on_one_line_and_holds_no_free_text(profile):
-    home = build_home(profile, make_home_settings(OWN_CLAIM, subdirectory=""), PVC_NAME)
-    document = build_start_spec(profile, home, working_directory="", unset=())
+def test_document_is_ascii_on_one_line(profile):
+    document = document_of(profile, make_home_settings(OWN_CLAIM, subdirectory=""))
     assert document.isascii()
     assert document.isprintable()
     assert json.loads(document)["user"] == {
@@ -61,7 +115,10 @@ def test_document_is_ascii_on_one_line_and_holds_no_free_text(profile):
         "uid": profile.uid,
         "gid": profile.gid,
         "shell": profile.shell,
+        "full_name": gecos(profile.full_name),
+        "sudo": False,
         "groups": [{"name": group.name, "gid": group.gid} for group in profile.groups],
+        "extra_gids": [],
     }
 
 

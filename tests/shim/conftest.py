@@ -24,9 +24,20 @@ def any_document(request):
     return json.loads((SPECS / f"{request.param}.json").read_text())
 
 
+@pytest.fixture(params=["chosen", "direct", "ephemeral", "linked"])
+def users_document(request):
+    """Each of those whose container starts as the user."""
+    return json.loads((SPECS / f"{request.param}.json").read_text())
+
+
 @pytest.fixture
 def linked():
     return json.loads((SPECS / "linked.json").read_text())
+
+
+@pytest.fixture
+def everything():
+    return json.loads((SPECS / "everything.json").read_text())
 
 
 @pytest.fixture
@@ -141,10 +152,9 @@ def identity():
 def python(identity):
     """Find an interpreter that the user of the specs can run: root's own may be out of reach."""
     for candidate in (sys.executable, "/usr/local/bin/python3", "/usr/bin/python3"):
-        try:
-            tried = subprocess.run([*identity, candidate, "-I", "-S", "-c", ""], check=False)
-        except FileNotFoundError:
-            continue
+        # By way of a shell: setpriv itself still gets at root's files.
+        command = ["sh", "-c", 'exec "$0" -I -S -c ""', candidate]
+        tried = subprocess.run([*identity, *command], capture_output=True, check=False)
         if tried.returncode == 0:
             return candidate
     pytest.fail("no interpreter was found that a user other than root can run")

@@ -18,7 +18,7 @@ def test_what_is_in_it(zipapp):
     with zipfile.ZipFile(zipapp) as archive:
         assert archive.testzip() is None
         entries = archive.infolist()
-    sources = (SHIM / "jhk8s_singleuser").glob("*.py")
+    sources = [*(SHIM / "jhk8s_singleuser").glob("*.py"), SHIM / "jhk8s_singleuser/hooks.sh"]
     names = sorted(["__main__.py", *(f"jhk8s_singleuser/{path.name}" for path in sources)])
     assert [entry.filename for entry in entries] == names
     assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
@@ -26,7 +26,7 @@ def test_what_is_in_it(zipapp):
 
 
 def test_the_same_sources_give_the_same_bytes(zipapp, tmp_path):
-    for path in (SHIM / "jhk8s_singleuser").glob("*.py"):
+    for path in (SHIM / "jhk8s_singleuser").glob("*.[ps][yh]"):
         copy = tmp_path / "jhk8s_singleuser" / path.name
         copy.parent.mkdir(exist_ok=True)
         copy.write_bytes(path.read_bytes())

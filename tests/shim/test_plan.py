@@ -1,20 +1,32 @@
 """The plan is a pure function of the spec, the environment, the facts and the arguments."""
 
 import pytest
-from jhk8s_singleuser.exits import BAD_HOME, BAD_STORE, WRONG_IDENTITY, StartError
-from jhk8s_singleuser.facts import Facts
-from jhk8s_singleuser.notice import build_notice
-from jhk8s_singleuser.plan import (
+from jhk8s_singleuser.actions import (
+    AllowSudo,
+    BecomeUser,
     ChangeDirectory,
     MakeDirectories,
     MakeHome,
     MakeLink,
     MoveAside,
+    RunHooks,
+    SetUmask,
+    TryWriting,
     UseDirectory,
+    WriteAccounts,
     WriteNotice,
-    build_plan,
 )
-from jhk8s_singleuser.spec import parse_spec
+from jhk8s_singleuser.exits import (
+    BAD_HOME,
+    BAD_STORE,
+    HOME_NOT_PERMITTED,
+    WRONG_IDENTITY,
+    StartError,
+)
+from jhk8s_singleuser.facts import Facts
+from jhk8s_singleuser.notice import build_notice
+from jhk8s_singleuser.plan import build_plan
+from jhk8s_singleuser.spec_parser import parse_spec
 
 TODAY = "2026-11-21"
 
@@ -38,7 +50,8 @@ def test_linked_steps(linked):
     notice = build_notice(parse_spec(linked).home)
     assert steps(linked) == [
         (MakeHome(path="/home/ada", uid=10001), BAD_HOME),
-        (UseDirectory(path="/mnt/home/ada"), BAD_STORE),
+        (UseDirectory(path="/mnt/home/ada", wait_seconds=0), BAD_STORE),
+        (TryWriting(path="/mnt/home/ada"), None),
         (MakeDirectories(path="/mnt/home/ada/work", mode=0o700), None),
         (link("work", "/mnt/home/ada/work"), None),
         (MakeDirectories(path="/mnt/home/ada/config", mode=0o700), None),
@@ -52,9 +65,25 @@ def test_linked_steps(linked):
 
 def test_direct_steps(direct):
     assert steps(direct) == [
-        (UseDirectory(path="/home/ada"), BAD_HOME),
+        (UseDirectory(path="/home/ada", wait_seconds=0), BAD_HOME),
+        (TryWriting(path="/home/ada"), HOME_NOT_PERMITTED),
         (ChangeDirectory(path="/home/ada"), BAD_HOME),
     ]
+
+
+@pytest.mark.parametrize("hooks_as_root", [False, True])
+def test_root_does_nothing_after_it_has_become_the_user(everything, hooks_as_root):
+    everything["hooks"]["as_root"] = hooks_as_root
+    actions = [step.action for step in plan(everything, uid=0, gid=0, groups=()).steps]
+    kinds = [type(action) for action in actions]
+    after = kinds.index(BecomeUser) + 1
+    hooks = [RunHooks, RunHooks] if hooks_as_root else []
+    assert kinds[:after] == [WriteAccounts, AllowSudo, *hooks, BecomeUser]
+    assert kinds.count(RunHooks) == 2
+    assert actions[after - 1] == BecomeUser(
+        uid=10001, gid=10001, groups=(10001, 20101, 20500), may_return=True
+    )
+    assert kinds[after : after + 2] == [SetUmask, MakeHome] or kinds[after] is RunHooks
 
 
 def test_ephemeral_steps(ephemeral):
@@ -71,12 +100,13 @@ def test_what_is_moved_aside_in_a_direct_home(chosen):
         return MoveAside(directory="/home/ada", name=name, today=TODAY)
 
     assert steps(chosen) == [
-        (UseDirectory(path="/home/ada"), BAD_HOME),
+        (UseDirectory(path="/home/ada", wait_seconds=0), BAD_HOME),
+        (TryWriting(path="/home/ada"), HOME_NOT_PERMITTED),
         (move(".local"), None),
         (move(".jupyter/lab/workspaces"), None),
         (ChangeDirectory(path="/home/ada"), BAD_HOME),
     ]
-    origins = [(step.origin, step.purpose) for step in plan(chosen).steps][1:3]
+    origins = [(step.origin, step.purpose) for step in plan(chosen).steps][2:4]
     assert origins == [
         ("move_aside[0]", "move /home/ada/.local aside"),
         ("move_aside[1]", "move /home/ada/.jupyter/lab/workspaces aside"),
@@ -105,13 +135,19 @@ def test_what_is_moved_aside_in_a_direct_home(chosen):
 )
 def test_what_is_moved_aside_in_a_linked_home_is_what_lasts(linked, path, names):
     linked["home"]["links"] += [
-        {"path": link, "target": target, "kind": "directory", "mode": "0700"}
+        {
+            "path": link,
+            "target": target,
+            "kind": "directory",
+            "mode": "0700",
+            "essential": False,
+        }
         for link, target in (("deep/in/packages", "packages/of/ada"), ("deep/in/other", "other"))
     ]
     linked["move_aside"] = [path]
     actions = [action for action, _ in steps(linked)]
-    assert actions[1] == UseDirectory(path="/mnt/home/ada")
-    assert actions[2 : 2 + len(names)] == [
+    assert actions[1] == UseDirectory(path="/mnt/home/ada", wait_seconds=0)
+    assert actions[3 : 3 + len(names)] == [
         MoveAside(directory="/mnt/home/ada", name=name, today=TODAY) for name in names
     ]
     assert sum(isinstance(action, MoveAside) for action in actions) == len(names)
@@ -136,6 +172,7 @@ def test_steps_say_where_in_the_spec_they_come_from(linked):
     assert [(step.origin, step.purpose) for step in plan(linked).steps] == [
         ("home.path", "make the home /home/ada as uid 10001"),
         ("home.store", "use /mnt/home/ada as uid 10001"),
+        ("home.store", "write in /mnt/home/ada"),
         ("home.links[0].target", "make the folder /mnt/home/ada/work"),
         ("home.links[0].path", "make the link /home/ada/work"),
         ("home.links[1].target", "make the folder /mnt/home/ada/config"),
@@ -152,10 +189,7 @@ def test_steps_say_where_in_the_spec_they_come_from(linked):
     [
         (
             {"uid": 0, "gid": 0},
-            (
-                "user.uid: the container runs as root and not as uid 10001; a start as root is not "
-                "supported by this version, set the pod's runAsUser"
-            ),
+            ("user.uid: the container runs as uid 0 and not as uid 10001; see the pod's runAsUser"),
         ),
         (
             {"uid": 1000},
@@ -173,10 +207,19 @@ def test_steps_say_where_in_the_spec_they_come_from(linked):
         ),
     ],
 )
-def test_another_identity_is_refused(any_document, found, sentence):
+def test_another_identity_is_refused(linked, found, sentence):
     with pytest.raises(StartError) as caught:
-        plan(any_document, **found)
+        plan(linked, **found)
     assert caught.value.sentence == sentence
+    assert caught.value.exit_code == WRONG_IDENTITY
+
+
+def test_a_start_as_root_needs_root(everything):
+    with pytest.raises(StartError) as caught:
+        plan(everything)
+    assert caught.value.sentence == (
+        "start_as: the container runs as uid 10001 and not as root; see the pod's runAsUser"
+    )
     assert caught.value.exit_code == WRONG_IDENTITY
 
 
@@ -198,6 +241,8 @@ def test_environment(linked):
         "PATH": "/usr/bin",
         "HOME": "/home/jovyan",
         "USER": "jovyan",
+        "NB_USER": "jovyan",
+        "NB_UID": "1000",
         "SUDO_USER": "root",
         "JHK8S_START_SPEC": "/spec",
         "JHK8S_": "",
@@ -211,6 +256,9 @@ def test_environment(linked):
         "USER": "ada",
         "LOGNAME": "ada",
         "SHELL": "/bin/bash",
+        # NB_GID was not set.
+        "NB_USER": "ada",
+        "NB_UID": "10001",
         "MY_JHK8S_": "kept",
         "JUPYTERHUB_API_TOKEN": "secret",
     }
@@ -218,8 +266,9 @@ def test_environment(linked):
 
 
 def test_the_users_own_names_are_set_even_where_they_are_to_be_dropped(linked):
-    linked["unset"] = ["HOME", "PATH", "ABSENT"]
-    environ = plan(linked, {"HOME": "/root", "PATH": "/bin"}).environ
+    linked["unset"] = ["HOME", "PATH", "NB_USER", "ABSENT"]
+    environ = plan(linked, {"HOME": "/root", "PATH": "/bin", "NB_USER": "jovyan"}).environ
+    assert "NB_USER" not in environ
     assert environ["HOME"] == "/home/ada"
     assert "PATH" not in environ
 

@@ -15,9 +15,9 @@ from jhk8s_singleuser import __version__
 from jhk8s_singleuser.exits import (
     BAD_HOME,
     BAD_SPEC,
-    BAD_STORE,
     COMMAND_NOT_EXECUTABLE,
     COMMAND_NOT_FOUND,
+    HOME_NOT_PERMITTED,
     INTERNAL_ERROR,
     WRONG_IDENTITY,
 )
@@ -50,19 +50,20 @@ def test_its_version_is_told_without_a_start_spec(container):
     assert not container.home.exists()
 
 
-def test_every_document_of_the_contract_starts_a_server(container, any_document):
-    container.write_spec(any_document)
-    provide_for(container, any_document)
-    done = container.start("sh", "-c", SAY_EVERYTHING, KEPT="1", SUDO_USER="root")
+def test_every_document_that_starts_as_the_user_starts_a_server(container, users_document):
+    container.write_spec(users_document)
+    provide_for(container, users_document)
+    done = container.start(
+        "sh", "-c", SAY_EVERYTHING, KEPT="1", SUDO_USER="root", SUDO_COMMAND="sh"
+    )
     assert (done.returncode, done.stderr) == (0, "")
     directory, uid, gid, *environ = done.stdout.splitlines()
-    linked = any_document["home"]["links"]
+    linked = users_document["home"]["links"]
     assert directory == str(container.store / "work" if linked else container.home)
     assert (int(uid), int(gid)) == (os.getuid() or 10001, os.getgid() or 10001)
     assert f"HOME={container.home}" in environ
     assert {"USER=ada", "LOGNAME=ada", "SHELL=/bin/bash", "KEPT=1"} <= set(environ)
-    assert ("SUDO_USER=root" in environ) is not bool(linked)
-    assert not [variable for variable in environ if variable.startswith("JHK8S_")]
+    assert not [variable for variable in environ if variable.startswith(("JHK8S_", "SUDO_"))]
     assert container.termination_log.read_text() == ""
 
 
@@ -165,8 +166,7 @@ def test_root_is_refused_and_touches_nothing(container, linked):
         replace(container, identity=()).start("true"),
         container,
         WRONG_IDENTITY,
-        "user.uid: the container runs as root and not as uid 10001; a start as root is not "
-        "supported by this version, set the pod's runAsUser",
+        "user.uid: the container runs as uid 0 and not as uid 10001; see the pod's runAsUser",
     )
     assert not container.home.exists()
     assert list(container.store.iterdir()) == []
@@ -205,7 +205,7 @@ def test_a_direct_home_that_is_closed(container, direct, mode):
     assert_refused(
         container.start("true"),
         container,
-        BAD_HOME,
+        HOME_NOT_PERMITTED,
         f"home.path: cannot use the home {container.home} as uid {os.getuid() or 10001}: "
         "Permission denied",
     )
@@ -218,7 +218,7 @@ def test_a_store_that_is_closed(container, linked, mode):
     assert_refused(
         container.start("true"),
         container,
-        BAD_STORE,
+        HOME_NOT_PERMITTED,
         f"home.store: cannot use {container.store} as uid {os.getuid() or 10001}: "
         "Permission denied",
     )
@@ -229,7 +229,9 @@ def test_a_store_that_cannot_be_written_still_gives_a_server(container, linked):
     container.provide(container.store, 0o500)
     done = container.start("pwd")
     assert (done.returncode, done.stdout) == (0, f"{container.home}\n")
-    assert [line.partition(": cannot")[0] for line in done.stderr.splitlines()] == [
+    said = done.stderr.splitlines()
+    assert said[0].startswith(f"jhk8s-start: {container.store} is yours, and its permissions ")
+    assert [line.partition(": cannot")[0] for line in said[1:]] == [
         "jhk8s-start: home.links[0].target",
         "jhk8s-start: home.links[1].target",
         "jhk8s-start: working_directory",
@@ -247,6 +249,17 @@ def test_a_command_that_is_not_there(container, ephemeral, last):
         COMMAND_NOT_FOUND,
         "the command 'no-such-server', or the interpreter it names, was not found; "
         f"PATH is '{path}'",
+    )
+
+
+def test_an_image_without_jupyterhub_is_told_so(container, ephemeral):
+    container.write_spec(ephemeral)
+    assert_refused(
+        container.start("jupyterhub-singleuser", PATH="/bin"),
+        container,
+        COMMAND_NOT_FOUND,
+        "the command 'jupyterhub-singleuser', or the interpreter it names, was not found; "
+        "the image needs the Python package jupyterhub; PATH is '/bin'",
     )
 
 
@@ -298,7 +311,10 @@ def test_a_defect_of_the_shim_is_one_sentence_and_a_traceback(tmp_path, monkeypa
     error = capsys.readouterr().err
     assert error.startswith("Traceback (most recent call last):\n")
     assert error.endswith(f"\njhk8s-start: {sentence}\n")
-    assert (tmp_path / "dev/termination-log").read_text() == sentence
+    first, *traceback = (tmp_path / "dev/termination-log").read_text().splitlines()
+    assert first == sentence
+    assert traceback[0] == "Traceback (most recent call last):"
+    assert traceback[-1] == "ZeroDivisionError: division by zero"
 
 
 def test_the_spec_is_looked_for_where_kubernetes_shows_it(tmp_path, capsys):

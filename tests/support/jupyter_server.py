@@ -20,7 +20,7 @@ from tests.support.hub_process import PROJECT
 from tests.support.slapd import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from pathlib import Path
 
 TOKEN = "token-of-the-test"
@@ -37,6 +37,8 @@ class JupyterServer:
         Class name to options.
     module
         What is run.
+    extensions
+        Modules of other extensions of the server.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class JupyterServer:
         options: dict[str, dict[str, Any]],
         *,
         module: str = "jupyter_server",
+        extensions: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -52,7 +55,9 @@ class JupyterServer:
         config = {
             "ServerApp": options.get("ServerApp", {})
             | {
-                "jpserver_extensions": {"jhk8s_singleuser.extension": True},
+                "jpserver_extensions": dict.fromkeys(
+                    ("jhk8s_singleuser.extension", *extensions), True
+                ),
                 "root_dir": str(folder),
                 "ip": "127.0.0.1",
                 "port": int(self.url.rpartition(":")[2]),

@@ -1,10 +1,11 @@
 """An API server that speaks HTTP, with as much of Kubernetes as one hub asks of it.
 
-Secrets, pods and events of any namespace: create, read, list, watch, patch, delete, with the status
-codes and ``Status`` bodies of https://kubernetes.io/docs/reference/using-api/api-concepts/. Nodes
-are whatever the test has put there, and can be listed, page by page. There
-is neither a kubelet nor a garbage collector: a pod takes the status that the test has chosen, is
-gone as soon as it is deleted, and a Secret outlives the pod that owns it.
+Secrets, pods, claims and events of any namespace: create, read, list, watch, patch, delete, with
+the status codes and ``Status`` bodies of
+https://kubernetes.io/docs/reference/using-api/api-concepts/. Nodes are whatever the test has put
+there, and can be listed, page by page. There is neither a kubelet nor a garbage collector: a pod
+takes the status that the test has chosen, is gone as soon as it is deleted, and a Secret outlives
+the pod that owns it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,13 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 #: Kind by resource.
-_KINDS = {"pods": "Pod", "secrets": "Secret", "events": "Event"}
+_KINDS = {
+    "pods": "Pod",
+    "secrets": "Secret",
+    "configmaps": "ConfigMap",
+    "events": "Event",
+    "persistentvolumeclaims": "PersistentVolumeClaim",
+}
 _REASONS = {
     400: "BadRequest",
     403: "Forbidden",
@@ -146,7 +153,7 @@ class KubernetesApi:
     async def __aenter__(self) -> KubernetesApi:  # noqa: PYI034 - Self is of Python 3.11
         self._changed = asyncio.Condition()
         app = web.Application()
-        collection = "/api/v1/namespaces/{namespace}/{resource:pods|secrets|events}"
+        collection = f"/api/v1/namespaces/{{namespace}}/{{resource:{'|'.join(_KINDS)}}}"
         app.router.add_route("*", collection, self._handle)
         app.router.add_route("*", collection + "/{name}", self._handle)
         app.router.add_route("GET", "/api/v1/{resource:nodes}", self._handle)

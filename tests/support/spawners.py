@@ -25,6 +25,7 @@ def make_spawner(cls=ProfileKubeSpawner, *, menu=None, **options):
         config.ImageMenu.update(menu)
     spawner = cls(_mock=True, config=config, api_token=TOKEN)
     spawner.user.name = "ada"
+    spawner.user.admin = False
     spawner.user.groups = []
     spawner.user.spawners = {"": spawner}
     return spawner

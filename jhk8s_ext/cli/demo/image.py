@@ -5,24 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import site
-import subprocess
 import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jhk8s_ext.clients.shim import build_shim
+from jhk8s_ext.pod.delivery import IMAGE_SHIM_PATH
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-#: Where the image has the start shim, as images of the project do.
-SHIM_PATH = "/usr/local/bin/jhk8s-start"
-
-#: In a wheel the shim's sources are here, in a checkout at its top.
-_SHIM_SOURCES = (
-    Path(__file__).parent / "shim",
-    Path(__file__).parents[3] / "singleuser-shim",
-)
 
 #: Where installers put packages.
 _PACKAGE_FOLDERS = ("site-packages", "dist-packages")
@@ -64,30 +57,10 @@ def build_image(folder: Path) -> Image:
     if site.ENABLE_USER_SITE and _is_below(_package_folder(), site.getuserbase()):
         # Installed with `pip install --user`: a container's user has another home.
         environ["PYTHONUSERBASE"] = site.getuserbase()
-    return Image(
-        environ=environ, files={SHIM_PATH: build_shim(folder / "jhk8s-start")}, kept=_kept()
-    )
-
-
-def find_shim_sources() -> Path:
-    """Return the folder with the shim's package and what builds it.
-
-    Raises
-    ------
-    FileNotFoundError
-        If this installation does not have it.
-    """
-    for folder in _SHIM_SOURCES:
-        if (folder / "build_zipapp.py").is_file():
-            return folder
-    raise FileNotFoundError(f"the start shim is neither in {_SHIM_SOURCES[0]} nor in a checkout")
-
-
-def build_shim(path: Path) -> Path:
-    """Build the shim as an image carries it, and return its path."""
-    command = [sys.executable, "-I", str(find_shim_sources() / "build_zipapp.py"), str(path)]
-    subprocess.run(command, check=True)  # noqa: S603 - our own file
-    return path
+    shim = folder / "jhk8s-start"
+    shim.write_bytes(build_shim())
+    shim.chmod(0o755)
+    return Image(environ=environ, files={IMAGE_SHIM_PATH: shim}, kept=_kept())
 
 
 def write_relocated_shim(path: Path, root: Path, shim: Path) -> None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from jhk8s_ext.cli.demo.image import SHIM_PATH, write_relocated_shim
+from jhk8s_ext.cli.demo.image import write_relocated_shim
 from jhk8s_ext.cli.demo.variables import MissingError, expand
+from jhk8s_ext.pod.delivery import IMAGE_SHIM_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -183,7 +184,7 @@ class FolderSandbox:
         for target, source in self._image.files.items():
             path = root / target.lstrip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
-            if target == SHIM_PATH:
+            if target == IMAGE_SHIM_PATH:
                 write_relocated_shim(path, root, source)
             else:
                 path.symlink_to(source)

@@ -14,7 +14,8 @@ from jhk8s_ext.cli.doctor.clocks import judge_clock
 from jhk8s_ext.cli.doctor.cluster import Cluster, NotAllowedError, message_of
 from jhk8s_ext.cli.doctor.findings import Finding, doubtful, failed, passed, skipped
 from jhk8s_ext.cli.doctor.permissions import check_permissions
-from jhk8s_ext.cli.doctor.rendered import HOMES, MADE_UP
+from jhk8s_ext.cli.doctor.rendered import MADE_UP
+from jhk8s_ext.cli.doctor.shim import check_config_map
 from jhk8s_ext.errors import UpstreamError
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ async def check_cluster(cluster: Cluster, rendered: Rendered, as_user: str | Non
     """Check everything that a start needs of the cluster, all at once."""
     checks: list[tuple[str, Callable[[Cluster, Rendered], Awaitable[list[Finding]]]]] = [
         ("kubernetes.namespace", _check_namespace),
+        ("kubernetes.shim", check_config_map),
         ("storage.class", _check_storage_class),
         ("storage.claim", _check_claims),
         ("kubernetes.admission", _check_admission),
@@ -125,8 +127,7 @@ def _volume_kinds(rendered: Rendered) -> set[str]:
 
 
 def _origin(rendered: Rendered, kind: str) -> str:
-    kinds = {key for volume in rendered.volumes() if volume["name"] == HOMES for key in volume}
-    return "home_volume" if kind in kinds else "volumes"
+    return next(rendered.option_of(volume) for volume in rendered.volumes() if kind in volume)
 
 
 async def _check_storage_class(cluster: Cluster, rendered: Rendered) -> list[Finding]:
@@ -157,8 +158,7 @@ async def _check_claims(cluster: Cluster, rendered: Rendered) -> list[Finding]:
         name = (volume.get("persistentVolumeClaim") or {}).get("claimName")
         if not name:
             continue
-        option = "home_volume" if volume["name"] == HOMES else "volumes"
-        setting = f"{rendered.class_name}.{option}"
+        setting = f"{rendered.class_name}.{rendered.option_of(volume)}"
         found = await cluster.ask(
             cluster.core.read_namespaced_persistent_volume_claim(name, rendered.namespace)
         )

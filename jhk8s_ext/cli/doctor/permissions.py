@@ -12,7 +12,9 @@ from kubernetes_asyncio.client.exceptions import ApiException
 from jhk8s_ext.cli.doctor.cluster import Cluster, NotAllowedError, message_of
 from jhk8s_ext.cli.doctor.findings import Finding, doubtful, failed, passed, skipped
 from jhk8s_ext.cli.doctor.menu_images import menu_of
+from jhk8s_ext.cli.doctor.shim import needs_config_map
 from jhk8s_ext.errors import UpstreamError
+from jhk8s_ext.pod.template import names_user
 
 if TYPE_CHECKING:
     from jhk8s_ext.cli.doctor.rendered import Rendered
@@ -61,10 +63,21 @@ def needed(spawner: Any) -> list[_Permission]:
     found.append(
         _Permission("patch", "secrets", "so that a Secret goes with its pod", is_optional=True)
     )
+    if needs_config_map(spawner):
+        found += [
+            _Permission(verb, "configmaps", f"{type(spawner).__name__}.start_delivery")
+            for verb in ("create", "get")
+        ]
     if spawner.storage_pvc_ensure:
         found += [
             _Permission(verb, "persistentvolumeclaims", "KubeSpawner.storage_pvc_ensure")
             for verb in ("create", "delete", "get")
+        ]
+    if hasattr(spawner, "home_volume") and _has_own_claims(spawner):
+        reason = "so that each claim says whose it is, and can grow"
+        verbs = ("patch",) if spawner.storage_pvc_ensure else ("get", "patch")
+        found += [
+            _Permission(verb, "persistentvolumeclaims", reason, is_optional=True) for verb in verbs
         ]
     # It is the hub's, and the spawner only mirrors it.
     if spawner.internal_ssl:
@@ -82,6 +95,14 @@ def needed(spawner: Any) -> list[_Permission]:
         reason = "ImageMenu.count_nodes"
         found.append(_Permission("list", "nodes", reason, is_optional=True, is_global=True))
     return found
+
+
+def _has_own_claims(spawner: Any) -> bool:
+    sources = [spawner.home_volume, *(each.get("volume") for each in spawner.extra_volumes)]
+    return spawner.storage_pvc_ensure or any(
+        names_user((source or {}).get("persistentVolumeClaim"), pvc_is_own=True)
+        for source in sources
+    )
 
 
 async def check_permissions(

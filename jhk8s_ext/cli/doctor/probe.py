@@ -80,7 +80,7 @@ async def check_by_probe(cluster: Cluster, rendered: Rendered, seconds: int) -> 
         return [skipped("home", reason), skipped("images", reason)]
     places = asyncio.Semaphore(_AT_ONCE)
     images = images_on_offer(rendered)
-    start_command = list(rendered.spawner.start_command)
+    start_command = rendered.spawner.shim_command()
 
     async def look(image: str, setting: str, home: str) -> list[Finding]:
         manifest = build_probe(
@@ -229,7 +229,8 @@ def _judge(
 ) -> list[Finding]:
     name, uid = user_of(rendered.pod)
     if outcome.answer:
-        findings = [judge_shim(outcome.answer["shim"], image, rendered.class_name)]
+        is_given = rendered.spawner.mounts_shim()
+        findings = [judge_shim(outcome.answer, image, rendered.class_name, is_given=is_given)]
         if home:
             findings.insert(
                 0, judge_home(outcome.answer["home"], home, rendered, name=name, uid=uid)

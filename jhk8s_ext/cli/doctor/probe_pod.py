@@ -8,6 +8,7 @@ import secrets
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from jhk8s_ext.pod.delivery import SHIM_VOLUME
 from jhk8s_ext.pod.fragment import NOTEBOOK
 from jhk8s_ext.pod.start_spec import START_SPEC_ANNOTATION
 
@@ -67,6 +68,10 @@ def build_probe(
         },
         "terminationMessagePolicy": "File",
     }
+    for volume in spec.get("volumes") or []:
+        if volume["name"] == SHIM_VOLUME:
+            # The first start makes it, and this is none.
+            volume["configMap"]["optional"] = True
     spec |= {
         "containers": [container],
         "restartPolicy": "Never",

@@ -23,7 +23,10 @@ _NO_SPEC = {"JHK8S_START_SPEC": "/nonexistent", "JHK8S_TERMINATION_LOG": "/dev/n
 
 def main(wish: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is asked for: of the shim, and of the home where there is a path."""
-    found = {"shim": look_at_shim(wish["start_command"])}
+    found: dict[str, Any] = {
+        "python": list(sys.version_info[:2]),
+        "shim": look_at_shim(wish["start_command"]),
+    }
     if wish["home"]:
         found["home"] = look_at_home(wish["home"])
     return found

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jhk8s_ext import __version__
 from jhk8s_ext.cli.doctor.findings import Finding, doubtful, failed, passed
+from jhk8s_ext.pod.delivery import SHIM_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,11 +16,17 @@ if TYPE_CHECKING:
 
 _CHECK = "home"
 
+#: What the start shim runs on.
+_OLDEST_PYTHON = (3, 9)
+
+#: What Python says where the ConfigMap is not there.
+_NOT_THERE = f"can't open file '{SHIM_PATH}'"
+
 #: Statuses with which the shim itself ends, see docs/reference/exit-codes.md.
 _OF_SHIM = range(70, 75)
 
 
-def judge_home(
+def judge_home(  # noqa: PLR0911 - one for each thing that can be wrong
     answer: Mapping[str, Any], path: str, rendered: Rendered, *, name: str, uid: int
 ) -> Finding:
     """Judge what the user's home is to the user.
@@ -41,9 +48,10 @@ def judge_home(
     setting = folder if is_shared else volume
     problem = answer.get("problem")
     if problem and answer.get("errno") == errno.ENOENT:
-        text = f"there is no home of {name} at {path}"
-        hint = f"or make the folder, owned by uid {uid}"
-        return failed(_CHECK, text, setting, hint)
+        if rendered.spawner.home_provisioner:
+            return passed(_CHECK, f"{path} is made when {name} starts a server for the first time")
+        hint = f"or make the folder, owned by uid {uid}, or set home_provisioner"
+        return failed(_CHECK, f"there is no home of {name} at {path}", setting, hint)
     if problem:
         text = f"uid {uid} cannot reach {path}: {problem}"
         hint = "the folders above it need mode 0711 at least"
@@ -62,10 +70,31 @@ def judge_home(
     return passed(_CHECK, f"{path} is {name}'s, and can be written")
 
 
-def judge_shim(answer: Mapping[str, Any], image: str, class_name: str) -> Finding:
-    """Judge the start shim of an image."""
+def judge_shim(
+    probed: Mapping[str, Any], image: str, class_name: str, *, is_given: bool
+) -> Finding:
+    """Judge the start shim of an image.
+
+    Parameters
+    ----------
+    probed
+        All that the probe has found.
+    image
+        What it ran in.
+    class_name
+        Of the spawner.
+    is_given
+        Whether the hub gives the shim to the image, in a ConfigMap that may not be there yet.
+    """
     check, setting = "images", f"{class_name}.start_command"
+    answer, python = probed["shim"], tuple(probed["python"])
     version = answer.get("version")
+    if not version and python < _OLDEST_PYTHON:
+        found, oldest = (".".join(map(str, each)) for each in (python, _OLDEST_PYTHON))
+        text = f"{image} has Python {found}, and the start shim needs {oldest} or later"
+        return failed(check, text, f"{class_name}.image")
+    if is_given and _NOT_THERE in answer.get("problem", ""):
+        return passed(check, f"{image} can run the start shim, which the hub gives to it")
     if version == __version__:
         return passed(check, f"{image} has the start shim {version}")
     hint = "layer the shim that comes with this version on the image"
@@ -77,4 +106,5 @@ def judge_shim(answer: Mapping[str, Any], image: str, class_name: str) -> Findin
         return doubtful(check, text, f"{class_name}.image", hint)
     said = answer.get("problem") or f"status {answer.get('status')}"
     text = f"{image} has no start shim where it is looked for: {said}"
-    return failed(check, text, setting, "or layer the shim on the image")
+    hint = "or layer the shim on the image, or set start_delivery to configmap"
+    return failed(check, text, setting, hint)

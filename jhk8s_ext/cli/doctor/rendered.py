@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +83,21 @@ class Rendered:
         found: list[Manifest] = self.pod["spec"].get("volumes") or []
         return found
 
+    def option_of(self, volume: Manifest) -> str:
+        """Return the option that one of them comes of."""
+        name = volume["name"]
+        if name == HOMES:
+            return "home_volume"
+        # One that is mounted for each group ends in its gid.
+        names = {name, re.sub(r"-[0-9]+$", "", name)}
+        is_extra = any(each["name"] in names for each in _extra_volumes(self.spawner))
+        return "extra_volumes" if is_extra else "volumes"
+
+
+def _extra_volumes(spawner: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = getattr(spawner, "extra_volumes", [])
+    return found
+
 
 async def render(
     configuration: Configuration,
@@ -130,11 +146,14 @@ async def render(
     wanted = request
     if wanted is None:
         wanted = make_up_profile(hub, MADE_UP, _UID)
+        groups = {name for each in _extra_volumes(spawner) for name in each.get("groups") or ()}
         if menu is not None:
-            wanted = join_groups(wanted, groups_of(menu.settings))
+            groups |= groups_of(menu.settings)
             # Not what a user would have to type.
             chosen = next((choice for _, _, choice in starts_of(menu.settings)), {})
             wanted = replace(wanted, user_options=chosen)
+        # Patterns of extra volumes are no names, and left out.
+        wanted = join_groups(wanted, groups)
     spawned = await spawn(hub, wanted)
     pods = [sent for sent in spawned.objects if sent.manifest["kind"] == "Pod"]
     others = [sent for sent in spawned.objects if sent.manifest["kind"] != "Pod"]
