@@ -165,7 +165,7 @@ async def test_the_token_is_in_a_secret_that_comes_and_goes_with_the_pod(hub, mo
     raise AssertionError("the Secret outlived its pod")
 
 
-@pytest.mark.parametrize(("layout", "code"), [("linked", 74), ("direct", 73)])
+@pytest.mark.parametrize(("layout", "code"), [("linked", 78), ("direct", 78)])
 async def test_a_missing_home_is_said_on_the_spawn_page(start_hub, bed, layout, code):
     without_zoe = bed.homes.plain / "zoe"  # a folder of hers, which holds no folder "zoe"
     start_timeout = 300

@@ -120,6 +120,8 @@ ALLOWED = [
     "delete secrets",
     "create persistentvolumeclaims",
     "watch events",
+    "create configmaps",
+    "get configmaps",
 ]
 FORBIDDEN = [
     "get secrets",
@@ -130,7 +132,9 @@ FORBIDDEN = [
     "create deployments.apps",
     "create roles.rbac.authorization.k8s.io",
     "create rolebindings.rbac.authorization.k8s.io",
-    "get configmaps",
+    "list configmaps",
+    "update configmaps",
+    "delete configmaps",
     "impersonate users",
     "list nodes",
     "list namespaces",
