@@ -39,7 +39,7 @@ e2e: $(VENV)/.ready ## Tests on a real Kubernetes and in a browser; what they ne
 	$(VENV)/bin/python tests/cluster/bed.py up
 	$(DEBIAN) install chromium openssh-server
 	$(VENV)/bin/pip install -q -e '.[browser]'
-	$(PYTEST) -n 4 --dist loadfile --no-loadscope-reorder -m "cluster or browser"
+	$(PYTEST) -n 3 --dist loadfile -m "cluster or browser"
 
 e2e-down: $(VENV)/.ready ## Stop and remove what `make e2e` and `make demo-cluster` brought up
 	$(VENV)/bin/python tests/cluster/bed.py down
