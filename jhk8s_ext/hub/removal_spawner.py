@@ -76,11 +76,17 @@ class RemovalSpawner(HomeOptions, ProvisionerOptions, ClaimSpawner):
         # pvc_name of everybody is everybody's.
         if not self.pvc_is_own:
             return
-        # A claim that is deleted while a server has it is lost when that one stops.
-        for name, spawner in self.user.spawners.items():
-            if self.delete_pvc and spawner.active and spawner.pvc_name == self.pvc_name:
-                raise UpstreamError(f"the server {name!r} of {self.user.name} has not been stopped")
+        is_per_server = "{user_server}" in self.pvc_name_template
+        # KubeSpawner leaves a claim of all the user's servers alone when a named one goes.
+        if self.delete_pvc and (is_per_server or not self.name):
+            self._check_stopped(is_per_server=is_per_server)
         await super().delete_forever()
+
+    def _check_stopped(self, *, is_per_server: bool) -> None:
+        """Raise `UpstreamError` where a server has the home: a claim would be lost at its stop."""
+        for name, spawner in self.user.spawners.items():
+            if spawner.active and (name == self.name or not is_per_server):
+                raise UpstreamError(f"the server {name!r} of {self.user.name} has not been stopped")
 
     async def _remove_home(self) -> None:
         profile = await self._removed_profile()
@@ -107,11 +113,7 @@ class RemovalSpawner(HomeOptions, ProvisionerOptions, ClaimSpawner):
         _GOING.add(key)
         try:
             # From here on whoever starts meets the key; who has begun before is seen.
-            for name, spawner in self.user.spawners.items():
-                if spawner.active and (name == self.name or not self._is_per_server(home)):
-                    raise UpstreamError(
-                        f"the server {name!r} of {profile.username} has not been stopped"
-                    )
+            self._check_stopped(is_per_server=self._is_per_server(home))
             yield
         finally:
             _GOING.discard(key)

@@ -4,8 +4,19 @@ import aiohttp
 import pytest
 
 from jhk8s_ext.clients.registry import RegistryClient
+from tests.support.kubernetes_api import KubernetesApi, assert_no_task_is_left
 from tests.support.mariadb import MariaDB
 from tests.support.postgresql import PostgreSQL
+
+
+@pytest.fixture
+async def api(monkeypatch):
+    """Return an API server's protocol; nothing of what it is asked may go on afterwards."""
+    # The client heeds the environment's proxies.
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    async with KubernetesApi() as server:
+        yield server
+    await assert_no_task_is_left()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ from kubernetes_asyncio.client import ApiClient, Configuration, CoreV1Api
 
 from jhk8s_ext.clients.claims import Claim, ClaimStore
 from jhk8s_ext.errors import UpstreamError
-from tests.support.kubernetes_api import KubernetesApi, assert_no_task_is_left
 
 NAMESPACE = "labs"
 NAME = "claim-ada"
@@ -23,15 +22,6 @@ def make_manifest(**metadata):
         "metadata": {"name": NAME, **metadata},
         "spec": {"resources": {"requests": {"storage": "1Gi"}}},
     }
-
-
-@pytest.fixture
-async def api(monkeypatch):
-    # The client heeds the environment's proxies.
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    async with KubernetesApi() as server:
-        yield server
-    await assert_no_task_is_left()
 
 
 @pytest.fixture

@@ -10,22 +10,12 @@ from kubernetes_asyncio.client import ApiClient, Configuration, CoreV1Api
 from jhk8s_ext.clients.config_maps import ConfigMapStore
 from jhk8s_ext.errors import UpstreamError
 from jhk8s_ext.pod.delivery import build_config_map
-from tests.support.kubernetes_api import KubernetesApi, assert_no_task_is_left
 
 NAMESPACE = "labs"
 MANIFEST = build_config_map("0.1.0", b"PK\x00\xff the shim")
 NAME = MANIFEST["metadata"]["name"]
 WHICH = f"ConfigMap '{NAME}' in namespace '{NAMESPACE}'"
 CREATE, GET = ("create", "configmaps"), ("get", "configmaps")
-
-
-@pytest.fixture
-async def api(monkeypatch):
-    # The client heeds the environment's proxies.
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    async with KubernetesApi() as server:
-        yield server
-    await assert_no_task_is_left()
 
 
 @pytest.fixture

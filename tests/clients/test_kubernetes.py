@@ -13,7 +13,6 @@ from kubernetes_asyncio.client import ApiClient, Configuration, CoreV1Api
 
 from jhk8s_ext.clients.kubernetes import SecretStore
 from jhk8s_ext.errors import UpstreamError
-from tests.support.kubernetes_api import KubernetesApi, assert_no_task_is_left
 from tests.support.slapd import free_port
 
 NAMESPACE = "labs"
@@ -58,15 +57,6 @@ def make_manifest(value=TOKEN):
         "metadata": {"name": NAME, "labels": {"app": "jupyterhub"}},
         "data": {"JUPYTERHUB_API_TOKEN": base64.b64encode(value.encode()).decode()},
     }
-
-
-@pytest.fixture
-async def api(monkeypatch):
-    # The client heeds the environment's proxies.
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    async with KubernetesApi() as server:
-        yield server
-    await assert_no_task_is_left()
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import aiohttp
 import pytest
 
 from tests.support.hub_client import HubClient
-from tests.support.hub_options import bed_options, merged
+from tests.support.hub_options import bed_options, merged, slapd_options
 from tests.support.hub_process import HubProcess
-from tests.support.slapd import GROUPS, PEOPLE, SERVICE_DN, SERVICE_PASSWORD, Slapd
+from tests.support.slapd import GROUPS, PEOPLE, Slapd
 
 pytestmark = pytest.mark.cluster
 
@@ -47,14 +47,9 @@ def hub(bed, module_namespace, slapd, tmp_path_factory):
             bed_options(bed, module_namespace.namespace),
             {
                 "LDAPProfileAuthenticator": {
-                    "server_address": "127.0.0.1",
-                    "server_port": slapd.port,
-                    "tls_kwargs": {"ca_certs_file": str(slapd.ca_file)},
-                    "lookup_dn_search_user": SERVICE_DN,
-                    "lookup_dn_search_password": SERVICE_PASSWORD,
+                    **slapd_options(slapd),
                     "manage_groups": True,
                     "hub_groups": ["cs*", "project-*"],
-                    "auth_refresh_age": 1,
                 },
                 "JupyterHub": {
                     "services": [{"name": "operator", "api_token": TOKEN}],

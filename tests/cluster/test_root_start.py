@@ -8,9 +8,9 @@ import time
 import pytest
 
 from tests.support.hub_client import HubClient
-from tests.support.hub_options import bed_options, homes_on, merged
+from tests.support.hub_options import bed_options, homes_on, merged, slapd_options
 from tests.support.hub_process import HubProcess
-from tests.support.slapd import GROUPS, SERVICE_DN, SERVICE_PASSWORD, Slapd
+from tests.support.slapd import GROUPS, Slapd
 from tests.support.users import read_user
 
 pytestmark = pytest.mark.cluster
@@ -75,14 +75,7 @@ def hub(bed, module_namespace, slapd, tmp_path_factory):
         options=merged(
             bed_options(bed, module_namespace.namespace),
             {
-                "LDAPProfileAuthenticator": {
-                    "server_address": "127.0.0.1",
-                    "server_port": slapd.port,
-                    "tls_kwargs": {"ca_certs_file": str(slapd.ca_file)},
-                    "lookup_dn_search_user": SERVICE_DN,
-                    "lookup_dn_search_password": SERVICE_PASSWORD,
-                    "auth_refresh_age": 1,
-                },
+                "LDAPProfileAuthenticator": slapd_options(slapd),
                 "ProfileKubeSpawner": {
                     "image": bed.images["stacks"],
                     "home_volume": {},

@@ -1,8 +1,8 @@
 """The shim on each Python that an image may have, as far as this machine has it."""
 
+import os
 import shutil
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +38,27 @@ def copy_python(source, target, name):
     shutil.copytree(source / "lib" / name, target / "lib" / name, ignore=unused)
 
 
-def test_a_start_in_a_home_of_its_own(container, any_python, linked):
+@pytest.fixture
+def start(container, any_python):
+    """Return a function that runs the shim on this version, where a warning is an error."""
+    python, needed = any_python
+
+    def run(*arguments, **environ):
+        shim = [python, "-I", "-S", "-W", "error", str(container.zipapp)]
+        return container.as_user(*shim, *arguments, **needed, **environ)
+
+    return run
+
+
+def test_every_supported_python(container, linked, start):
+    container.write_spec(linked)
+    container.provide(container.store)
+    done = start("sh", "-c", "pwd -P; id -u; id -g; env")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{container.store}/work\n{os.getuid() or 10001}\n")
+
+
+def test_a_start_in_a_home_of_its_own(container, linked, start):
     linked["home"]["skeleton"] = "/etc/skel"
     linked["home"]["umask"] = "0027"
     linked["files"] = [{"path": "hello", "text": "Hello\n", "mode": "0600", "replace": True}]
@@ -49,10 +69,8 @@ def test_a_start_in_a_home_of_its_own(container, any_python, linked):
     container.write_spec(linked)
     container.provide(container.store)
     script = "umask; cat ~/hello ~/.git-credentials; readlink ~/work; ls -a ~; pwd"
-    python, environ = any_python
-    shim = replace(container, python=python)
     for _ in range(2):  # the second one finds what the first has made
-        done = shim.start("sh", "-c", script, JHK8S_TOKEN="secret", **environ)
+        done = start("sh", "-c", script, JHK8S_TOKEN="secret")
         assert done.returncode == 0, done.stderr
         said = done.stdout.splitlines()
         store = container.store / "work"
@@ -61,10 +79,9 @@ def test_a_start_in_a_home_of_its_own(container, any_python, linked):
         assert said[-1] == str(store)
 
 
-def test_a_start_that_fails_says_why(container, any_python, direct):
+def test_a_start_that_fails_says_why(container, direct, start):
     container.write_spec(direct)
-    python, environ = any_python
-    done = replace(container, python=python).start("true", **environ)
+    done = start("true")
     assert done.returncode == 78
     assert done.stderr.endswith("as uid 10001: No such file or directory\n")
     assert container.termination_log.read_text() in done.stderr

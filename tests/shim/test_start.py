@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -320,53 +319,3 @@ def test_a_defect_of_the_shim_is_one_sentence_and_a_traceback(tmp_path, monkeypa
 def test_the_spec_is_looked_for_where_kubernetes_shows_it(tmp_path, capsys):
     assert shim.run(["true"], {}, str(tmp_path)) == BAD_SPEC
     assert f"the start spec {tmp_path}/etc/jhk8s/start.json cannot" in capsys.readouterr().err
-
-
-def interpreters():
-    """Find the interpreters the shim promises to run on, by version."""
-    found = {}
-    roots = Path.home() / ".pyenv" / "versions"
-    for minor in range(9, 14):
-        version = f"3.{minor}"
-        candidates = [shutil.which(f"python{version}"), *roots.glob(f"{version}.*/bin/python3")]
-        found[version] = next(filter(is_interpreter, filter(None, candidates)), None)
-    return found
-
-
-def is_interpreter(path):
-    # A version manager's stand-in for an interpreter that is not selected exits with an error.
-    return subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode == 0
-
-
-INTERPRETERS = interpreters()
-
-
-RUN_AS_USER = """
-import os, sys, warnings
-sys.path.insert(0, sys.argv.pop(1))
-from jhk8s_singleuser.__main__ import run
-if os.getuid() == 0:  # only now: this interpreter's library may lie where only root can read
-    os.setgroups([10001, 20101])
-    os.setgid(10001)
-    os.setuid(10001)
-sys.exit(run(sys.argv[1:], dict(os.environ), "/"))
-"""
-
-
-@pytest.mark.parametrize(("version", "python"), INTERPRETERS.items(), ids=INTERPRETERS)
-def test_every_supported_python(container, linked, version, python):
-    if python is None:
-        pytest.skip(f"Python {version} is not installed here")
-    container.write_spec(linked)
-    container.provide(container.store)
-    command = [python, "-I", "-S", "-W", "error", "-c", RUN_AS_USER, str(container.zipapp)]
-    done = subprocess.run(
-        [*command, "sh", "-c", SAY_EVERYTHING],
-        env=container.environ,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"{container.store}/work\n{os.getuid() or 10001}\n")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from tests.support.slapd import SERVICE_DN, SERVICE_PASSWORD
+
+if TYPE_CHECKING:
+    from tests.support.slapd import Slapd
 
 Options = dict[str, dict[str, Any]]
 
@@ -26,6 +31,18 @@ def bed_options(bed: Any, namespace: str) -> Options:
             "start_timeout": 90,
             **homes_on(bed.homes.squashed),
         },
+    }
+
+
+def slapd_options(slapd: Slapd) -> dict[str, Any]:
+    """Return the authenticator's options for a test's own directory, asked at each request."""
+    return {
+        "server_address": "127.0.0.1",
+        "server_port": slapd.port,
+        "tls_kwargs": {"ca_certs_file": str(slapd.ca_file)},
+        "lookup_dn_search_user": SERVICE_DN,
+        "lookup_dn_search_password": SERVICE_PASSWORD,
+        "auth_refresh_age": 1,
     }
 
 
